@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef KEYRING_STORE_H
+#define KEYRING_STORE_H
+
+#include "keyring/keyring.h"
+
+/* Where keyrings are kept. One store is one user's keyring. Every
+   implementation makes durable what it has acknowledged, shows either the old
+   or the new text and nothing in between, and never creates over an existing
+   keyring. Paths are in error texts, secrets never. */
+
+struct keyring_store;
+
+/* A file: written beside its place, synced, linked or renamed, the directory
+   synced, mode 0600. A missing directory is created with mode 0700. */
+struct keyring_store *keyring_store_file_init(const char *path);
+void keyring_store_deinit(struct keyring_store **store);
+
+/* Where this keyring is, for messages: "keyring file /home/u/…". */
+const char *keyring_store_name(const struct keyring_store *store);
+
+/* Returns 1 and the keyring, which the caller frees; 0 if there is none; -1 and
+   error_r if it can't be read or parsed, which must never be taken for "none". */
+int keyring_store_load(struct keyring_store *store, struct keyring **keyring_r,
+		       const char **error_r) ATTR_WARN_UNUSED_RESULT;
+/* Store a new keyring. Returns 1 if stored; 0 if there is one already, which is
+   left as it is; -1 and error_r. */
+int keyring_store_create(struct keyring_store *store,
+			 const struct keyring *keyring, const char **error_r)
+	ATTR_WARN_UNUSED_RESULT;
+
+#endif

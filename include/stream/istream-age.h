@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef STREAM_ISTREAM_AGE_H
+#define STREAM_ISTREAM_AGE_H
+
+#include "age/header.h"
+
+/* The plaintext of one age file, as a seekable stream over the stream of the
+   file. Any position can be sought: only the chunks that are read are opened.
+   Sizes and offsets are bytes.
+
+   - No byte leaves a chunk that has not been authenticated, whatever the reader
+     asks for and wherever it stops. End of file comes after the last chunk
+     only, and the last chunk must carry its mark.
+   - The parent must be seekable to seek backwards (or for partial reads); its
+     buffer grows to one sealed chunk at most. The plaintext buffer is one
+     chunk, wiped when the stream is destroyed.
+   - get_size and stat give the plaintext's size, computed from the file's. With
+     exact=TRUE the last chunk is authenticated first.
+   - Failures set stream_errno and i_stream_get_error(): EINVAL for anything
+     that is wrong with the file, the parent's errno for anything that is wrong
+     with reading it. i_stream_age_failure() tells them apart. After a failure
+     the stream stays failed, also when it is sought. */
+
+enum age_istream_failure {
+	AGE_ISTREAM_OK,
+	/* The header is malformed, of another version, or its MAC is wrong. */
+	AGE_ISTREAM_BAD_HEADER,
+	/* The header is well-formed and no identity opens it. */
+	AGE_ISTREAM_NO_IDENTITY,
+	/* The payload is damaged, cut or continued. */
+	AGE_ISTREAM_BAD_PAYLOAD,
+	/* The parent failed. */
+	AGE_ISTREAM_IO
+};
+
+/* Called once, with the parsed header, when the first byte is wanted. Returns
+   as age_header_open() does: 1 and the file key after verifying the header's
+   MAC, 0 if there is no identity for it, -1 and error_r. The stream wipes the
+   key. error_r may be set with 0 too, to say more than "no identity". */
+typedef int age_istream_open_key_t(const struct age_header *header,
+				   uint8_t file_key_r[AGE_FILE_KEY_SIZE],
+				   const char **error_r, void *context);
+
+/* References input. context must live as long as the stream, or until the
+   first read returned. */
+struct istream *i_stream_create_age(struct istream *input,
+				    age_istream_open_key_t *open_key,
+				    void *context);
+
+/* What kind of failure the stream has come to, if any. input is a stream of
+   i_stream_create_age(), not a filter above it. */
+enum age_istream_failure i_stream_age_failure(struct istream *input);
+
+/* Look whether the stream, at its beginning, starts as an age file of whatever
+   version. Reads no further than it must and leaves the offset where it was.
+   Returns 1 if so, 0 if not (also if it ends before), -1 if reading failed
+   (stream_errno is set). Not for nonblocking streams. */
+int i_stream_starts_as_age(struct istream *input) ATTR_WARN_UNUSED_RESULT;
+
+#endif
