@@ -16,17 +16,44 @@
      …
      -----END AGE ENCRYPTED FILE-----
 
-   A slot's content is an age identity file: the current identity first, then
-   every earlier one. The mac is HMAC-SHA-256 over all header lines but itself,
-   keyed from the current identity, so that an exchanged recipient is noticed
-   when the keyring is unlocked. Header lines and slot kinds that this version
-   doesn't know are kept when the text is written again, and ignored. This
-   module knows the text; where it is kept is the store's business. */
+   - Lines end in LF alone. There are no control characters but tabs.
+   - The header is every line before the first slot line: the version, then
+     "name: value" lines in any order. At least one recipient, each an X25519
+     one: mail must not be sealed to fewer than the keyring asks for because
+     this version knows only some of them. Names that it doesn't know are kept
+     when the text is written again, and ignored; so are empty lines and lines
+     that begin with '#', here and between slots.
+   - A slot line has the words KIND METHOD DATE, then any number of
+     name="value", where '"' and '\' have a '\' before them. One armored age
+     file follows. There is at least one slot. Kinds and names that this
+     version doesn't know are kept and ignored.
+   - A slot's content is an age identity file: the current identity first, then
+     every earlier one; comments say what they are.
+   - The mac makes an exchanged recipient be noticed when the keyring is
+     unlocked. It is the base 64 (no padding) of
+       HMAC-SHA-256(key, all lines of the header but the mac line)
+       key = HKDF-SHA-256(secret key of the current identity, 32 bytes;
+                          empty salt; info "mail-seal/keyring")
+     each line with its LF, from the first byte of the text on. The first
+     recipient is that of the current identity.
+
+   This module knows the text; where it is kept is the store's business. Needs
+   crypto_init(). */
 
 #define KEYRING_MAGIC "mail-seal keyring "
 #define KEYRING_VERSION 1
 /* A larger text is refused before it is parsed. */
 #define KEYRING_MAX_SIZE (1024 * 1024)
+/* More recipients than this are refused: every message carries a stanza for
+   each. */
+#define KEYRING_MAX_RECIPIENTS 64
+/* Password slots that keyring_unlock() tries, and the highest base-two
+   logarithm of the work factor of those that are scrypt. Argon2id has its
+   limits in age/argon2id.h. All slots that are tried may together cost as much
+   as a single Argon2id slot may, and no more: a login must not be stalled by
+   planted slots. */
+#define KEYRING_MAX_PASSWORD_SLOTS 16
+#define KEYRING_MAX_SCRYPT_LOG_N 18
 
 enum keyring_slot_kind {
 	KEYRING_SLOT_PASSWORD,
@@ -38,6 +65,8 @@ enum keyring_slot_kind {
 
 struct keyring_slot {
 	enum keyring_slot_kind kind;
+	/* The line of the text at which it begins, from 1 on. */
+	unsigned int line;
 	/* The words of the slot line, e.g. "password", "argon2id". */
 	const char *kind_name, *method;
 	/* As written, e.g. "2026-11-23T10:00:00Z". */
@@ -56,9 +85,10 @@ struct keyring_costs {
 
 struct keyring;
 
-/* Parse a text. Returns 0, or -1 and error_r, which names the line and what was
-   expected ("is of version 2, this program reads version 1: …", "ends within
-   slot 1", …). */
+/* Parse a text, which needn't end in a NUL. Returns 0, or -1 and error_r, which
+   names the line and what was expected ("line 1: format of version 2, this
+   program reads version 1: …", "line 9: ends within slot 1", …). A keyring
+   without a mac is parsed, so that mail can be delivered, but not unlocked. */
 int keyring_parse(const char *text, size_t size, struct keyring **keyring_r,
 		  const char **error_r) ATTR_WARN_UNUSED_RESULT;
 /* Append the text. A keyring that was parsed and not changed gives the same
@@ -76,11 +106,13 @@ int keyring_create(const char *secret, const struct keyring_costs *costs,
 		   struct age_identities **identities_r, const char **error_r)
 	ATTR_WARN_UNUSED_RESULT;
 
-/* Try the secret on every password slot. Returns 1 and the identities, current
-   one first, which the caller frees; 0 if it opens none of them (error_r then
-   says "no password slot" or "wrong password for N slots"); -1 and error_r if a
-   slot is damaged or the mac does not fit: then nothing in the keyring is to
-   be believed. */
+/* Try the secret on the password slots, in their order. Returns 1 and the
+   identities, current one first, which the caller frees, as soon as a slot
+   opens and the mac and the first recipient fit its current identity; 0 if the
+   secret opens none (error_r then says "no password slot" or "wrong password
+   for N slots"); -1 and error_r if none opens and one of them is damaged, too
+   expensive, or opens and does not fit: then nothing in the keyring is to be
+   believed. Takes as long as the costs of the slots say. */
 int keyring_unlock(const struct keyring *keyring, const char *secret,
 		   struct age_identities **identities_r, const char **error_r)
 	ATTR_WARN_UNUSED_RESULT;
