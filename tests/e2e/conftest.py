@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Fixtures of the end-to-end tests. tests/README.md tells how to use them."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from harness.compare import Pair
+from harness.config import FORMATS, Setup
+from harness.server import Server
+
+_pool = {}
+_numbers = itertools.count(1)
+
+
+def _get_server(setup):
+    if setup not in _pool:
+        server = Server(setup)
+        _pool[setup] = server
+        try:
+            server.start()
+        except BaseException:
+            _discard(setup)
+            raise
+        server.begin_test()
+    return _pool[setup]
+
+
+def _discard(setup):
+    server = _pool.pop(setup)
+    server.stop()
+    server.remove()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stop_servers():
+    yield
+    left = []
+    for server in _pool.values():
+        server.begin_stop()
+    for setup, server in list(_pool.items()):
+        server.stop()
+        left += server.bad_log_lines()
+        _discard(setup)
+    assert not left, "unexpected in the log:\n" + "\n".join(left)
+
+
+@pytest.fixture(autouse=True)
+def _clean_logs():
+    """No test may leave an error in a log that it did not expect."""
+    for server in _pool.values():
+        server.begin_test()
+    yield
+    bad = [line for server in _pool.values()
+           for line in server.bad_log_lines()]
+    assert not bad, "unexpected in the log:\n" + "\n".join(bad)
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """serve(Setup(…)): a running server; the same one for equal setups."""
+    return _get_server
+
+
+@pytest.fixture
+def own_server():
+    """As serve, for a test that stops or breaks its server."""
+    setups = []
+
+    def start(setup):
+        setup = replace(setup, name=f"own{next(_numbers)}")
+        setups.append(setup)
+        return _get_server(setup)
+
+    yield start
+    bad = []
+    for setup in setups:
+        bad += _pool[setup].bad_log_lines()
+        _discard(setup)
+    assert not bad, "unexpected in the log:\n" + "\n".join(bad)
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def storage(request):
+    """The test runs once for each storage format."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def sealed(serve, storage):
+    """A server with the plugin, of each storage format."""
+    return serve(Setup(storage=storage))
+
+
+@pytest.fixture(scope="module")
+def plain(serve, storage):
+    """The same server without the plugin."""
+    return serve(Setup(storage=storage, plugin=""))
+
+
+@pytest.fixture(scope="session")
+def make_pair(serve):
+    """make_pair(storage=…): a Pair on two servers, with a new user each."""
+    pairs = []
+
+    def make(**options):
+        plain = serve(Setup(plugin="", **options))
+        sealed = serve(Setup(**options))
+        name = f"pair{next(_numbers)}"
+        pairs.append(Pair(plain, sealed, plain.user(name), sealed.user(name)))
+        return pairs[-1]
+
+    yield make
+    for pair in pairs:
+        pair.close()
+
+
+@pytest.fixture
+def pair(make_pair, storage):
+    return make_pair(storage=storage)
