@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# What the scripts of this folder share. They source it; it does nothing itself.
+
+set -u -o pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# What is made once and kept between runs: the Debian 13 root, npm packages.
+cache=${MAIL_SEAL_CACHE:-/var/tmp/mail-seal-cache}
+
+packages_build="gcc libc6-dev make autoconf automake libtool pkg-config
+	dovecot-dev libsodium-dev libssl-dev"
+packages_run="dovecot-core dovecot-imapd dovecot-lmtpd dovecot-pop3d
+	dovecot-sieve age curl openssl python3"
+packages_test="dovecot-managesieved isync mandoc python3-pytest valgrind"
+packages_check="clang git libclang-rt-dev xz-utils"
+
+say() {
+	printf '%s\n' "$*"
+}
+
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# Start the calling script again as root, unless it is.
+as_root() {
+	[ "$(id -u)" -ne 0 ] || return 0
+	command -v sudo >/dev/null || die "needs root, or sudo"
+	exec sudo \
+		--preserve-env=CI,FUZZ_SECONDS,MAIL_SEAL_CACHE,TMPDIR \
+		"$0" "$@"
+}
+
+# 12 or 13; other systems are refused.
+debian_release() {
+	local id release
+	# shellcheck source=/dev/null
+	id=$(. /etc/os-release && echo "${ID:-}")
+	# shellcheck source=/dev/null
+	release=$(. /etc/os-release && echo "${VERSION_ID:-}")
+	case $id$release in
+	debian12 | debian13) echo "$release" ;;
+	*) die "made for Debian 12 and 13, this is $id $release" ;;
+	esac
+}
+
+# The package with CPython's email messages: RELEASE
+python_testsuite() {
+	case $1 in
+	12) echo libpython3.11-testsuite ;;
+	13) echo libpython3.13-testsuite ;;
+	esac
+}
+
+is_installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = \
+		installed ]
+}
+
+apt() {
+	DEBIAN_FRONTEND=noninteractive \
+		apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 "$@"
+}
+
+# Install those of the packages that are missing. No service is started, and
+# Dovecot is not set to start at boot if it is us who installed it.
+install_packages() (
+	missing=()
+	for package; do
+		is_installed "$package" || missing+=("$package")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	say "installing: ${missing[*]}"
+	mkdir -p "$cache"
+	exec 9>"$cache/apt.lock"
+	flock 9
+	forbid_services
+	trap allow_services EXIT
+	apt update && apt install --no-install-recommends "${missing[@]}" ||
+		die "apt-get could not install: ${missing[*]}"
+	case " ${missing[*]} " in
+	*" dovecot-core "*)
+		deb-systemd-helper disable dovecot.service dovecot.socket
+		update-rc.d dovecot defaults-disabled
+		;;
+	esac >/dev/null
+)
+
+# policy-rc.d is what Debian asks before it starts a service.
+policy=/usr/sbin/policy-rc.d
+
+forbid_services() {
+	[ ! -e "$policy" ] || mv "$policy" "$policy.mail-seal-saved"
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod 755 "$policy"
+}
+
+allow_services() {
+	rm -f "$policy"
+	[ ! -e "$policy.mail-seal-saved" ] ||
+		mv "$policy.mail-seal-saved" "$policy"
+}
+
+# npm comes in a package of its own, or with some nodejs.
+install_npm() {
+	command -v npm >/dev/null || install_packages npm
+}
+
+# Copy the files of the tree that git knows or would add, and no product of a
+# build, to a folder.
+copy_tree() {
+	mkdir -p "$1"
+	(
+		cd "$top" || exit
+		if [ -e .git ]; then
+			git -c safe.directory="$top" ls-files -z --cached \
+				--others --exclude-standard |
+				while IFS= read -r -d '' file; do
+					[ ! -e "$file" ] ||
+						printf '%s\0' "$file"
+				done
+		else
+			find . -type f -print0
+		fi | tar -c --null -T - -f -
+	) | tar -x -C "$1" -f -
+}
+
+# verdict RULE LINES: the rule holds if there are no lines. Leaves the worst in
+# $status.
+status=0
+verdict() {
+	if [ -z "$2" ]; then
+		say "PASS $1"
+	else
+		say "FAIL $1"
+		printf '%s\n' "$2" | sed 's/^/     /'
+		status=1
+	fi
+}
