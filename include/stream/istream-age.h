@@ -47,6 +47,18 @@ struct istream *i_stream_create_age(struct istream *input,
 				    age_istream_open_key_t *open_key,
 				    void *context);
 
+/* Deliver a whole authentic chunk also where a file was cut or continued right
+   after it, and fail behind it. For programs that save what can be saved: by
+   default the stream fails before such a chunk, so that a reader who stops at
+   the size it knows learns of the damage. */
+void i_stream_age_set_rescue(struct istream *input);
+
+/* Authenticate the whole file from the first to the last chunk, without moving
+   the stream. For readers that must promise all bytes before they send the
+   first; costs as much as reading. input is blocking and seekable. Returns 0,
+   or -1 with the stream failed as if it had been read. */
+int i_stream_age_verify(struct istream *input) ATTR_WARN_UNUSED_RESULT;
+
 /* What kind of failure the stream has come to, if any. input is a stream of
    i_stream_create_age(), not a filter above it. */
 enum age_istream_failure i_stream_age_failure(struct istream *input);
