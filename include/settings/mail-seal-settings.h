@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef SETTINGS_MAIL_SEAL_SETTINGS_H
+#define SETTINGS_MAIL_SEAL_SETTINGS_H
+
+/* The settings mail_seal_*, the same on Dovecot 2.3 (in plugin { }) and on 2.4
+   (at top level), from the configuration and the userdb. */
+
+struct mail_user;
+
+/* What to do with mail for a user who has no keyring yet. */
+enum mail_seal_unenrolled {
+	/* Refuse it with an error that the sender retries. */
+	MAIL_SEAL_UNENROLLED_TEMPFAIL,
+	/* Store it as it is. */
+	MAIL_SEAL_UNENROLLED_PLAINTEXT
+};
+
+struct mail_seal_settings {
+	/* mail_seal_keyring: absolute, or below the home as "~/…". */
+	const char *keyring;
+	/* mail_seal_enroll: make a keyring at the first login. */
+	bool enroll;
+	/* mail_seal_save: seal new mail. */
+	bool save;
+	/* mail_seal_unenrolled */
+	enum mail_seal_unenrolled unenrolled;
+	/* mail_seal_argon2_memory, in KiB, and mail_seal_argon2_passes: costs
+	   of new password slots, within the limits of age/argon2id.h. */
+	unsigned int argon2_memory_kib;
+	unsigned int argon2_passes;
+};
+
+/* Read the user's settings; strings are allocated from the user's pool. Returns
+   0, or -1 and error_r, which names the setting, its value and what is allowed.
+ */
+int mail_seal_settings_get(struct mail_user *user,
+			   struct mail_seal_settings *set_r,
+			   const char **error_r) ATTR_WARN_UNUSED_RESULT;
+
+/* The values as text, before they are checked. */
+struct mail_seal_settings_text {
+	const char *keyring, *enroll, *save, *unenrolled;
+	const char *argon2_memory, *argon2_passes;
+};
+#define MAIL_SEAL_SETTINGS_DEFAULTS { \
+	.keyring = "~/mail-seal.keyring", \
+	.enroll = "yes", \
+	.save = "yes", \
+	.unenrolled = "tempfail", \
+	.argon2_memory = "64M", \
+	.argon2_passes = "2", \
+}
+
+/* Check all values. The strings of set_r point to those of text. Returns as
+   mail_seal_settings_get(). */
+int mail_seal_settings_parse(const struct mail_seal_settings_text *text,
+			     struct mail_seal_settings *set_r,
+			     const char **error_r) ATTR_WARN_UNUSED_RESULT;
+
+#endif
