@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MAIL_MAIL_SEAL_USER_H
+#define MAIL_MAIL_SEAL_USER_H
+
+/* One user's keys while the user is there: what the modules of the host
+   programs (imap, pop3, doveadm) call. */
+
+struct mail_user;
+
+/* Get the identity: from the userdb (mail_seal_identity), or by opening the
+   keyring with the secret that the passdb handed on (mail_seal_password). A
+   user without a keyring is enrolled, if the settings allow. Tried once a user;
+   later calls give the first result. May take as long as Argon2id does. The
+   reason of a failure is logged here.
+   Returns TRUE if the user has an identity now, or needs none because there is
+   no keyring and mail is stored plain until there is one. */
+bool mail_seal_user_unlock(struct mail_user *user);
+
+/* TRUE if the plugin is loaded for this user. */
+bool mail_seal_user_is_sealed(struct mail_user *user);
+
+/* After a failed mail_seal_user_unlock(): a sentence for the person at the mail
+   client. NULL if the user isn't locked, or the plugin isn't loaded for it. */
+const char *mail_seal_user_get_locked_text(struct mail_user *user);
+
+/* Let mailboxes of this user fail to open, with the sentence above, when the
+   user is locked. For sessions that have no better place to say it. */
+void mail_seal_user_refuse_open(struct mail_user *user);
+
+/* Authenticate every message whole when it is opened, before the first byte is
+   read. For protocols that can't take back what was sent. */
+void mail_seal_user_verify_on_open(struct mail_user *user);
+
+#endif

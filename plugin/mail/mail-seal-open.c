@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib.h"
+#include "istream.h"
+#include "crypto/secret.h"
+#include "stream/istream-age.h"
+#include "mail/mail-seal-mail.h"
+#include "mail/mail-seal-user.h"
+#include "mail-seal-private.h"
+
+struct mail_seal_mail_module mail_seal_mail_module =
+	MODULE_CONTEXT_INIT(&mail_module_register);
+
+#define TEXT_DAMAGED "This message is damaged and cannot be opened."
+#define TEXT_FOREIGN "This message is sealed to a key that this session does " \
+	"not have."
+
+struct open_context {
+	struct mail_user *owner;
+	struct mail_seal_mail *smail;
+};
+
+static struct mail_seal_mail *seal_mail(struct mail *mail)
+{
+	struct mail_private *pmail =
+		container_of(mail, struct mail_private, mail);
+
+	return MAIL_SEAL_MAIL_CONTEXT(pmail);
+}
+
+/* Log once for each message of a mailbox and tell the client in plain words.
+   INVALIDDATA makes imap answer NO and keep the connection. */
+static void
+report_failure(struct mail *mail, const char *client_text,
+	       const char *log_text)
+{
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
+
+	if (!array_is_created(&sbox->reported_uids))
+		i_array_init(&sbox->reported_uids, 4);
+	if (mail->uid == 0 || !seq_range_exists(&sbox->reported_uids,
+						mail->uid)) {
+		e_error(mail_event(mail),
+			"mail_seal: Mailbox %s: UID=%u: %s",
+			mailbox_get_vname(mail->box), mail->uid, log_text);
+	}
+	if (mail->uid != 0)
+		seq_range_array_add(&sbox->reported_uids, mail->uid);
+	mail_storage_set_error(mail->box->storage, MAIL_ERROR_INVALIDDATA,
+			       client_text);
+}
+
+static void report_stream_failure(struct mail *mail, struct istream *input)
+{
+	enum age_istream_failure failure = i_stream_age_failure(input);
+
+	report_failure(mail,
+		failure == AGE_ISTREAM_NO_IDENTITY ? TEXT_FOREIGN :
+		TEXT_DAMAGED,
+		t_strdup_printf("cannot open %s: %s", i_stream_get_name(input),
+				i_stream_get_error(input)));
+}
+
+/* Implements age_istream_open_key_t. */
+static int
+open_file_key(const struct age_header *header,
+	      uint8_t file_key_r[AGE_FILE_KEY_SIZE], const char **error_r,
+	      void *context)
+{
+	struct open_context *ctx = context;
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(ctx->owner);
+	const struct age_identity *const *list;
+	unsigned int count;
+	int ret;
+
+	memcpy(ctx->smail->header_mac, header->mac, AGE_HEADER_MAC_SIZE);
+	if (suser->file_keys != NULL &&
+	    file_keys_find(suser->file_keys, header, file_key_r))
+		return 1;
+	(void)mail_seal_user_unlock(ctx->owner);
+	if (suser->identities == NULL) {
+		*error_r = "the session is locked: it has no identity to open "
+			"sealed mail with";
+		return 0;
+	}
+	list = age_identities_list(suser->identities, &count);
+	ret = age_header_open(header, list, count, file_key_r, error_r);
+	if (ret == 0) {
+		*error_r = t_strdup_printf("it is sealed to none of the %u "
+			"identities of %s", count, ctx->owner->username);
+	}
+	if (ret > 0) {
+		if (suser->file_keys == NULL)
+			suser->file_keys = file_keys_init();
+		file_keys_add(suser->file_keys, header->mac, file_key_r);
+	}
+	return ret;
+}
+
+static void input_destroyed(struct mail_seal_mail *smail)
+{
+	smail->input = NULL;
+}
+
+/* Returns 1 if the stream has to be opened, 0 if it is plain, -1 if it can't be
+   read. */
+static int is_sealed(struct istream *input)
+{
+	const unsigned char *data;
+	size_t size;
+	int ret;
+
+	ret = i_stream_starts_as_age(input);
+	if (ret != 0)
+		return ret;
+	/* A file that was cut within the first line isn't a plain message:
+	   there is none that is empty or has no line. */
+	data = i_stream_get_data(input, &size);
+	return size < AGE_MAGIC_SIZE && memcmp(data, AGE_MAGIC, size) == 0 ?
+		1 : 0;
+}
+
+static struct istream *
+open_seal(struct mail *mail, struct istream *sealed, struct mail_user *owner)
+{
+	struct mail_seal_mail *smail = seal_mail(mail);
+	struct open_context ctx = { .owner = owner, .smail = smail };
+	struct istream *input;
+	const unsigned char *data;
+	size_t size;
+
+	input = i_stream_create_age(sealed, open_file_key, &ctx);
+	i_stream_set_name(input, i_stream_get_name(sealed));
+	/* The key and the first chunk are known to be right before anything is
+	   promised to a client. */
+	if (i_stream_read_bytes(input, &data, &size, 1) < 0 &&
+	    input->stream_errno != 0) {
+		report_stream_failure(mail, input);
+		i_stream_unref(&input);
+		return NULL;
+	}
+	smail->input = input;
+	i_stream_add_destroy_callback(input, input_destroyed, smail);
+	return input;
+}
+
+static int
+mail_seal_istream_opened(struct mail *mail, struct istream **stream)
+{
+	struct mail_seal_mail *smail = seal_mail(mail);
+	struct mail_seal_user *ssession =
+		MAIL_SEAL_USER_CONTEXT(mail->box->storage->user);
+	struct mail_user *owner;
+	struct istream *input;
+	int ret;
+
+	ret = is_sealed(*stream);
+	if (smail->checking_plain) {
+		smail->looks_sealed = ret > 0;
+		ret = 0;
+	}
+	if (ret <= 0)
+		return smail->module_ctx.super.istream_opened(mail, stream);
+
+	owner = mail_seal_mailbox_owner(mail->box);
+	if (owner == NULL) {
+		report_failure(mail, TEXT_FOREIGN,
+			"the message is sealed, and the mailbox has no owner "
+			"whose identity could open it");
+		i_stream_unref(stream);
+		return -1;
+	}
+	input = open_seal(mail, *stream, owner);
+	i_stream_unref(stream);
+	if (input == NULL)
+		return -1;
+	*stream = input;
+	if (ssession->verify_on_open && mail_seal_mail_verify(mail) < 0) {
+		i_stream_unref(stream);
+		return -1;
+	}
+	return smail->module_ctx.super.istream_opened(mail, stream);
+}
+
+static int
+verify_input(struct mail *mail, struct mail_seal_mail *smail)
+{
+	struct mail_seal_user *suser =
+		MAIL_SEAL_USER_CONTEXT(mail_seal_mailbox_owner(mail->box));
+	uoff_t size;
+
+	if (i_stream_get_size(smail->input, FALSE, &size) <= 0 ||
+	    size > MAIL_SEAL_VERIFY_MAX_SIZE)
+		return 0;
+	if (memcmp(suser->verified_mac, smail->header_mac,
+		   AGE_HEADER_MAC_SIZE) == 0)
+		return 0;
+	if (i_stream_age_verify(smail->input) < 0) {
+		report_stream_failure(mail, smail->input);
+		return -1;
+	}
+	memcpy(suser->verified_mac, smail->header_mac, AGE_HEADER_MAC_SIZE);
+	return 0;
+}
+
+int mail_seal_mail_verify(struct mail *mail)
+{
+	struct mail_seal_mail *smail;
+	struct mail *backend;
+	struct istream *input;
+
+	if (mail_get_backend_mail(mail, &backend) < 0)
+		return -1;
+	smail = seal_mail(backend);
+	if (smail == NULL)
+		return 0;
+	if (smail->input == NULL &&
+	    mail_get_stream(backend, NULL, NULL, &input) < 0)
+		return -1;
+	return smail->input == NULL ? 0 : verify_input(backend, smail);
+}
+
+static void mail_seal_mail_close(struct mail *mail)
+{
+	struct mail_seal_mail *smail = seal_mail(mail);
+
+	if (smail->input != NULL) {
+		i_stream_remove_destroy_callback(smail->input,
+						 input_destroyed);
+		smail->input = NULL;
+	}
+	smail->module_ctx.super.close(mail);
+}
+
+void mail_seal_mail_allocated(struct mail *mail)
+{
+	struct mail_private *pmail =
+		container_of(mail, struct mail_private, mail);
+	struct mail_vfuncs *v = pmail->vlast;
+	struct mail_seal_mail *smail;
+
+	if (MAIL_SEAL_USER_CONTEXT(mail->box->storage->user) == NULL ||
+	    !mail_seal_mailbox_is_sealable(mail->box))
+		return;
+	smail = p_new(pmail->pool, struct mail_seal_mail, 1);
+	smail->module_ctx.super = *v;
+	pmail->vlast = &smail->module_ctx.super;
+	v->istream_opened = mail_seal_istream_opened;
+	v->close = mail_seal_mail_close;
+	MODULE_CONTEXT_SET(pmail, mail_seal_mail_module, smail);
+}

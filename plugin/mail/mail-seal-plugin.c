@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib.h"
+#include "module-dir.h"
+#include "mail-storage-hooks.h"
+#include "crypto/secret.h"
+#include "mail-seal-private.h"
+#include "mail-seal-plugin.h"
+
+const char *mail_seal_plugin_version = DOVECOT_ABI_VERSION;
+
+/* By the number in its own file name (lib10_) this module comes before the
+   compression plugins (lib20_): its istream_opened() sees the stored bytes
+   first. */
+static const struct mail_storage_hooks mail_seal_hooks = {
+	.mail_user_created = mail_seal_user_created,
+	.mail_namespaces_created = mail_seal_namespaces_created,
+	.mail_allocated = mail_seal_mail_allocated,
+};
+
+/* Saving goes the other way: who registers last wraps the output first, so
+   that compression comes above the seal. Forced, because a mailbox of a user
+   without the plugin must not get a copy of another user's ciphertext. */
+static const struct mail_storage_hooks mail_seal_late_hooks = {
+	.mailbox_allocated = mail_seal_mailbox_allocated,
+};
+static struct module mail_seal_late_module = {
+	.path = "lib95_mail_seal_plugin.so"
+};
+
+void mail_seal_plugin_init(struct module *module)
+{
+	const char *error;
+
+	if (crypto_init(&error) < 0)
+		i_fatal("mail_seal: %s", error);
+	mail_storage_hooks_add(module, &mail_seal_hooks);
+	mail_storage_hooks_add_forced(&mail_seal_late_module,
+				      &mail_seal_late_hooks);
+}
+
+void mail_seal_plugin_deinit(void)
+{
+	mail_storage_hooks_remove(&mail_seal_late_hooks);
+	mail_storage_hooks_remove(&mail_seal_hooks);
+}

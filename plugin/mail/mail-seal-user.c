@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib.h"
+#include "array.h"
+#include "mail-namespace.h"
+#include "mail/mail-seal-user.h"
+#include "mail-seal-private.h"
+
+struct mail_seal_user_module mail_seal_user_module =
+	MODULE_CONTEXT_INIT(&mail_user_module_register);
+
+static void mail_seal_user_deinit(struct mail_user *user)
+{
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);
+
+	if (suser->identities != NULL)
+		age_identities_deinit(&suser->identities);
+	if (suser->file_keys != NULL)
+		file_keys_deinit(&suser->file_keys);
+	suser->module_ctx.super.deinit(user);
+}
+
+void mail_seal_user_created(struct mail_user *user)
+{
+	struct mail_user_vfuncs *v = user->vlast;
+	struct mail_seal_user *suser;
+	const char *error;
+
+	suser = p_new(user->pool, struct mail_seal_user, 1);
+	suser->module_ctx.super = *v;
+	user->vlast = &suser->module_ctx.super;
+	v->deinit = mail_seal_user_deinit;
+	p_array_init(&suser->recipients, user->pool, 1);
+	MODULE_CONTEXT_SET(user, mail_seal_user_module, suser);
+
+	if (mail_seal_settings_get(user, &suser->set, &error) < 0) {
+		user->error = p_strdup_printf(user->pool,
+					      "mail_seal: %s", error);
+	}
+}
+
+static const char *attachment_setting(struct mail_namespace *ns)
+{
+#if DOVECOT_PREREQ(2, 4, 0)
+	if (ns->list->mail_set->mail_ext_attachment_path[0] != '\0')
+		return "mail_ext_attachment_path";
+#else
+	if (ns->mail_set->mail_attachment_dir[0] != '\0')
+		return "mail_attachment_dir";
+#endif
+	return NULL;
+}
+
+/* Why mail in this namespace could end up unsealed, or NULL. */
+static const char *unsealable_reason(struct mail_namespace *ns)
+{
+	const char *setting;
+
+	if (ns->storage == NULL)
+		return NULL;
+	if (strcmp(ns->storage->name, "mbox") == 0) {
+		return "mbox keeps all messages in one text file and cannot "
+			"hold sealed ones: use maildir, sdbox or mdbox";
+	}
+	setting = attachment_setting(ns);
+	if (setting != NULL) {
+		return t_strdup_printf(
+			"%s stores attachments outside their messages, where "
+			"they are not sealed: remove the setting", setting);
+	}
+	return NULL;
+}
+
+void mail_seal_namespaces_created(struct mail_namespace *namespaces)
+{
+	struct mail_user *user = namespaces->user;
+	struct mail_namespace *ns;
+	const char *reason;
+
+	/* The storage of LDA's and LMTP's spool file isn't where mail lives. */
+	if (MAIL_SEAL_USER_CONTEXT(user) == NULL || user->autocreated)
+		return;
+	for (ns = namespaces; ns != NULL; ns = ns->next) {
+		reason = unsealable_reason(ns);
+		if (reason == NULL)
+			continue;
+		user->error = p_strdup_printf(user->pool,
+			"mail_seal: namespace '%s': %s", ns->prefix, reason);
+		return;
+	}
+}
+
+struct mail_user *mail_seal_mailbox_owner(struct mailbox *box)
+{
+	struct mail_namespace *ns = mailbox_get_namespace(box);
+	struct mail_user *owner =
+		ns->type == MAIL_NAMESPACE_TYPE_PRIVATE ?
+		box->storage->user : ns->owner;
+
+	if (owner == NULL || MAIL_SEAL_USER_CONTEXT(owner) == NULL)
+		return NULL;
+	return owner;
+}
+
+bool mail_seal_mailbox_is_sealable(struct mailbox *box)
+{
+	enum mail_storage_class_flags flags = box->storage->class_flags;
+
+	/* Mailboxes that are one file are mbox and the spool file of a
+	   delivery (raw); those without a root lie on another server. */
+	return (flags & MAIL_STORAGE_CLASS_FLAG_BINARY_DATA) != 0 &&
+		(flags & (MAIL_STORAGE_CLASS_FLAG_MAILBOX_IS_FILE |
+			  MAIL_STORAGE_CLASS_FLAG_NO_ROOT)) == 0;
+}
+
+void mail_seal_user_refuse_open(struct mail_user *user)
+{
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);
+
+	if (suser != NULL)
+		suser->refuse_open = TRUE;
+}
+
+void mail_seal_user_verify_on_open(struct mail_user *user)
+{
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);
+
+	if (suser != NULL)
+		suser->verify_on_open = TRUE;
+}
+
+bool mail_seal_user_is_sealed(struct mail_user *user)
+{
+	return MAIL_SEAL_USER_CONTEXT(user) != NULL;
+}
+
+const char *mail_seal_user_get_locked_text(struct mail_user *user)
+{
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);
+
+	return suser == NULL ? NULL : suser->locked_text;
+}
