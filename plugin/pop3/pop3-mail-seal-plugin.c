@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "pop3-common.h"
+#include "module-dir.h"
+#include "mail/mail-seal-user.h"
+#include "pop3-mail-seal-plugin.h"
+
+/* What mail_seal adds to a POP3 session: it unlocks at login. POP3 has no way
+   to be logged in without a mailbox, so a locked session is refused, in plain
+   words; and none to end a message with an error, so each is authenticated
+   before it is sent. */
+
+const char *pop3_mail_seal_plugin_version = DOVECOT_ABI_VERSION;
+const char *pop3_mail_seal_plugin_dependencies[] = { "mail_seal", NULL };
+
+static pop3_client_created_func_t *next_hook_client_created;
+
+static void pop3_mail_seal_client_created(struct client **client)
+{
+	struct mail_user *user = (*client)->user;
+
+	if (!mail_seal_user_unlock(user))
+		mail_seal_user_refuse_open(user);
+	mail_seal_user_verify_on_open(user);
+	if (next_hook_client_created != NULL)
+		next_hook_client_created(client);
+}
+
+void pop3_mail_seal_plugin_init(struct module *module ATTR_UNUSED)
+{
+	next_hook_client_created =
+		pop3_client_created_hook_set(pop3_mail_seal_client_created);
+}
+
+void pop3_mail_seal_plugin_deinit(void)
+{
+	pop3_client_created_hook_set(next_hook_client_created);
+}
