@@ -7,8 +7,8 @@
 #include "fdatasync-path.h"
 #include "hex-binary.h"
 #include "path-util.h"
-#include "randgen.h"
 #include "write-full.h"
+#include "crypto/secret.h"
 #include "keyring/store-private.h"
 
 #include <dirent.h>
@@ -36,6 +36,16 @@ static int file_error(const char *function, const char *path,
 		*error_r = eacces_error_get(function, path);
 	else
 		*error_r = t_strdup_printf("%s(%s) failed: %m", function, path);
+	return -1;
+}
+
+/* The same where path was to be made. */
+static int create_error(const char *function, const char *path,
+			const char **error_r)
+{
+	if (errno != EACCES)
+		return file_error(function, path, error_r);
+	*error_r = eacces_error_get_creating(function, path);
 	return -1;
 }
 
@@ -146,7 +156,7 @@ static int dir_create(const char *dir, const char **error_r)
 	   the file will tell. */
 	if (errno == EEXIST)
 		return 0;
-	return file_error("mkdir", dir, error_r);
+	return create_error("mkdir", dir, error_r);
 }
 
 static int temp_open(const struct file_keyring_store *fstore,
@@ -154,7 +164,8 @@ static int temp_open(const struct file_keyring_store *fstore,
 {
 	uint8_t random[TEMP_RANDOM_SIZE];
 
-	random_fill(random, sizeof(random));
+	/* Not random_fill(): it gives forked processes the same bytes. */
+	secret_random(random, sizeof(random));
 	*temp_path_r = t_strconcat(fstore->path, TEMP_SUFFIX,
 				   binary_to_hex(random, sizeof(random)), NULL);
 	return open(*temp_path_r, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
@@ -171,13 +182,7 @@ static int temp_create(const struct file_keyring_store *fstore,
 			return -1;
 		fd = temp_open(fstore, temp_path_r);
 	}
-	if (fd >= 0)
-		return fd;
-	if (errno == EACCES)
-		*error_r = eacces_error_get_creating("open", *temp_path_r);
-	else
-		(void)file_error("open", *temp_path_r, error_r);
-	return -1;
+	return fd >= 0 ? fd : create_error("open", *temp_path_r, error_r);
 }
 
 /* Closes fd. */
