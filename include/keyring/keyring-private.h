@@ -15,7 +15,7 @@ struct keyring {
 	size_t size;
 	/* All before the first slot line. */
 	size_t header_size;
-	/* The mac line in it, with its LF. Nothing of size 0 if there is none. */
+	/* The mac line in it, with its LF; of size 0 if there is none. */
 	size_t mac_offset, mac_size;
 	uint8_t mac[KDF_HMAC_SIZE];
 

@@ -179,7 +179,8 @@ int keyring_slot_write_password(const struct age_x25519_identity *identity,
 	return 0;
 }
 
-/* What opening costs, from the header alone. Returns as age_argon2id_costs(). */
+/* What opening costs, from the header alone. Returns as age_argon2id_costs()
+   does. */
 static int
 stanza_work(const struct age_stanza *stanza, const char *method,
 	    uint64_t *work_r, const char **error_r)

@@ -247,7 +247,8 @@ static int parse_armor(struct keyring_parser *parser, const char **armor_r,
 		/* The decoder would skip white space before it. */
 		if (!decoder.begun && strcmp(line, AGE_ARMOR_BEGIN) != 0) {
 			return parse_error(parser, error_r,
-				"slot %u: expected \""AGE_ARMOR_BEGIN"\"", slot);
+				"slot %u: expected \""AGE_ARMOR_BEGIN"\"",
+				slot);
 		}
 		if (age_armor_decode_line(&decoder, line, strlen(line), data,
 					  &data_size, &error) < 0) {

@@ -170,7 +170,8 @@ keyring_try_slot(const struct keyring *keyring, const struct keyring_slot *slot,
 	return ret;
 }
 
-/* count is of the password slots, tried of those that the secret didn't open. */
+/* count is of the password slots, tried of those that the secret didn't
+   open. */
 static int
 unlock_failed(unsigned int count, unsigned int tried, const char *slot_error,
 	      const char **error_r)

@@ -318,7 +318,8 @@ static void slot_texts_deinit(void)
 		i_free(slot_texts[slot_rows[i].slot]);
 }
 
-static void identity_init(const char *str, struct age_x25519_identity *identity_r)
+static void
+identity_init(const char *str, struct age_x25519_identity *identity_r)
 {
 	const char *error;
 
@@ -588,7 +589,8 @@ static void test_keyring_flipped(void)
 	test_assert_ucmp(slots.damaged, >, 0);
 	test_assert_ucmp(slots.locked, >, 0);
 	/* In a slot only the date isn't. */
-	test_assert_ucmp(slots.unlocked, <=, 2 * strlen("2026-11-23T10:00:00Z"));
+	test_assert_ucmp(slots.unlocked, <=,
+			 2 * strlen("2026-11-23T10:00:00Z"));
 	test_end();
 }
 

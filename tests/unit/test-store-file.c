@@ -454,7 +454,7 @@ static int child_file_size_limit(const struct keyring *keyring)
 static bool mount_tmpfs(const char *options)
 {
 	return unshare(CLONE_NEWNS) == 0 &&
-		mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+		mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) == 0 &&
 		mount("none", TEST_DIR, "tmpfs", 0, options) == 0;
 }
 
@@ -485,7 +485,7 @@ static int child_no_inode(const struct keyring *keyring)
 static int child_read_only_disk(const struct keyring *keyring)
 {
 	if (!mount_tmpfs("size=65536") ||
-	    mount("none", TEST_DIR, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
+	    mount("none", TEST_DIR, "", MS_REMOUNT | MS_RDONLY, NULL) < 0)
 		return CHILD_NOT_TESTED;
 	return create_must_fail(keyring, TEST_PATH, TEST_DIR,
 				"failed: Read-only file system");
