@@ -39,34 +39,26 @@ void mail_seal_user_created(struct mail_user *user)
 	}
 }
 
-static const char *attachment_setting(struct mail_namespace *ns)
-{
+#define stringify_1(name) #name
+#define stringify(name) stringify_1(name)
+
 #if DOVECOT_PREREQ(2, 4, 0)
-	if (ns->list->mail_set->mail_ext_attachment_path[0] != '\0')
-		return "mail_ext_attachment_path";
+#  define ATTACHMENT_SETTING mail_ext_attachment_path
 #else
-	if (ns->mail_set->mail_attachment_dir[0] != '\0')
-		return "mail_attachment_dir";
+#  define ATTACHMENT_SETTING mail_attachment_dir
 #endif
-	return NULL;
-}
 
 /* Why mail in this namespace could end up unsealed, or NULL. */
 static const char *unsealable_reason(struct mail_namespace *ns)
 {
-	const char *setting;
-
-	if (ns->storage == NULL)
-		return NULL;
 	if (strcmp(ns->storage->name, "mbox") == 0) {
 		return "mbox keeps all messages in one text file and cannot "
 			"hold sealed ones: use maildir, sdbox or mdbox";
 	}
-	setting = attachment_setting(ns);
-	if (setting != NULL) {
-		return t_strdup_printf(
-			"%s stores attachments outside their messages, where "
-			"they are not sealed: remove the setting", setting);
+	if (ns->storage->set->ATTACHMENT_SETTING[0] != '\0') {
+		return stringify(ATTACHMENT_SETTING) " stores attachments "
+			"outside their messages, where they are not sealed: "
+			"remove the setting";
 	}
 	return NULL;
 }
@@ -81,6 +73,8 @@ void mail_seal_namespaces_created(struct mail_namespace *namespaces)
 	if (MAIL_SEAL_USER_CONTEXT(user) == NULL || user->autocreated)
 		return;
 	for (ns = namespaces; ns != NULL; ns = ns->next) {
+		if (ns->storage == NULL)
+			continue;
 		reason = unsealable_reason(ns);
 		if (reason == NULL)
 			continue;
