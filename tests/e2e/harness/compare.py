@@ -42,6 +42,18 @@ class Pair:
             session.close()
         self.sessions = ()
 
+    def select(self):
+        """INBOX in both, with new sessions if one has ended."""
+        try:
+            self.each(lambda session: session.select())
+        except (EOFError, OSError):
+            self.reconnect()
+            self.each(lambda session: session.select())
+
+    def allow_log(self, pattern):
+        for server in self.servers:
+            server.allow_log(pattern)
+
     def each(self, function):
         return tuple(function(session) for session in self.sessions)
 

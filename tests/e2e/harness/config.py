@@ -30,7 +30,10 @@ class Setup:
     plugins: tuple = ()         # further mail_plugins: "quota", "acl", …
     imap_plugins: tuple = ()
     never_cache: bool = True    # mail_never_cache_fields = *
-    # Configuration text at the end, for each version.
+    # What the passdb hands on instead of the password's SHA-256.
+    secret: str = None
+    # Configuration text at the end, for both and for each version.
+    extra: str = ""
     extra_23: str = ""
     extra_24: str = ""
     name: str = ""              # two servers that are otherwise equal
@@ -49,6 +52,10 @@ def text(setup, place, version):
     """The whole file. place has .base, a folder, and .ports by listener."""
     write = _text_23 if version < (2, 4) else _text_24
     return write(setup, place)
+
+
+def _secret(setup, of_password):
+    return of_password if setup.secret is None else setup.secret
 
 
 def plugin_settings(setup):
@@ -136,8 +143,8 @@ def _text_23(setup, place):
         mail_plugins.append("mail_seal")
         imap_plugins.append("imap_mail_seal")
         pop3_plugins.append("pop3_mail_seal")
-        override = ("override_fields = userdb_mail_seal_password="
-                    "%{sha256:password}")
+        override = ("override_fields = userdb_mail_seal_password=" +
+                    _secret(setup, "%{sha256:password}"))
     more = ""
     if setup.plugin == "mail_crypt":
         mail_plugins.append("mail_crypt")
@@ -178,6 +185,7 @@ plugin {{
 {_lines(settings)}
 {more}
 }}
+{setup.extra}
 {setup.extra_23}
 """
 
@@ -212,9 +220,10 @@ def _text_24(setup, place):
         mail_plugins.append("mail_seal")
         imap_plugins.append("imap_mail_seal")
         pop3_plugins.append("pop3_mail_seal")
-        fields = """fields {
-    userdb_mail_seal_password = %{password | sha256 | hexlify}
-  }"""
+        secret = _secret(setup, "%{password | sha256 | hexlify}")
+        fields = f"""fields {{
+    userdb_mail_seal_password = {secret}
+  }}"""
     more = ""
     if setup.plugin == "mail_crypt":
         mail_plugins.append("mail_crypt")
@@ -268,5 +277,6 @@ sieve_script personal {{
 }}
 {_lines(settings)}
 {more}
+{setup.extra}
 {setup.extra_24}
 """

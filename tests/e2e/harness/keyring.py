@@ -34,6 +34,20 @@ def recipient(text):
     return re.search(r"^recipient: (age1\S+)$", text, re.M).group(1)
 
 
+def slot_costs(text):
+    """[(passes, KiB), …] of the password slots."""
+    return [(int(passes), int(memory)) for passes, memory in
+            (_split(slot)[0].split(" ")[3:] for slot in _slots(text))]
+
+
+def _slots(text):
+    return [base64.b64decode(armor) for armor in
+            re.findall(r"^slot: password argon2id [^\n]*\n"
+                       r"-----BEGIN AGE ENCRYPTED FILE-----\n(.*?)"
+                       r"-----END AGE ENCRYPTED FILE-----$",
+                       text, re.M | re.S)]
+
+
 def identity(user, password=None):
     """The text of the identity file in the user's password slot."""
     password = user.password if password is None else password
@@ -42,11 +56,8 @@ def identity(user, password=None):
 
 def open_password_slot(text, password):
     secret = hashlib.sha256(password.encode()).hexdigest().encode()
-    for slot in re.findall(r"^slot: password argon2id [^\n]*\n"
-                           r"-----BEGIN AGE ENCRYPTED FILE-----\n(.*?)"
-                           r"-----END AGE ENCRYPTED FILE-----$",
-                           text, re.M | re.S):
-        opened = _open_slot(base64.b64decode(slot), secret)
+    for slot in _slots(text):
+        opened = _open_slot(slot, secret)
         if opened is not None:
             return opened.decode()
     raise WrongPassword

@@ -13,6 +13,7 @@ TIMEOUT = 120
 _LITERAL = re.compile(rb"\{(\d+)\}\r\n$")
 # "Fetch completed (0.001 + 0.000 secs)."
 _TIMES = re.compile(rb" \([0-9. +]+ (?:in locks )?secs\)")
+_TAG = re.compile(rb'(?<=^\* ESEARCH \(TAG ")t\d+')
 
 
 class Failed(AssertionError):
@@ -31,7 +32,8 @@ class Reply:
 
     def comparable(self):
         """All of it but what differs between any two runs."""
-        return self.raw + self.status.encode() + b" " + \
+        raw = b"".join(_TAG.sub(b"", answer) for answer in self.untagged)
+        return raw + self.status.encode() + b" " + \
             _TIMES.sub(b"", self.text)
 
 
