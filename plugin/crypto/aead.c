@@ -1,40 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
-#include "crypto/aead.h"
 #include "crypto/secret.h"
+#include "aead-private.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
+#include <sodium.h>
 
-struct aead {
-	EVP_CIPHER_CTX *ctx;
-};
+/* Two libraries share the work. OpenSSL takes half the time or less for a full
+   chunk, but to load it takes longer than to log in, and more memory than all
+   the rest of us. So it is not loaded before the first message that repays it:
+   stanzas, keyrings and small mail are libsodium's. */
+#define AEAD_OPENSSL_MIN_SIZE (16 * 1024)
 
-/* OpenSSL's chunks are ints. */
+/* OpenSSL counts in ints. */
 #define AEAD_MAX_SIZE (INT_MAX - AEAD_TAG_SIZE)
 
-static EVP_CIPHER *aead_cipher(void)
-{
-	static EVP_CIPHER *cipher = NULL;
-
-	if (cipher == NULL)
-		cipher = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
-	if (cipher == NULL)
-		i_fatal("OpenSSL has no ChaCha20-Poly1305");
-	return cipher;
-}
+struct aead {
+	uint8_t key[AEAD_KEY_SIZE];
+	/* NULL before it is wanted. */
+	struct aead_openssl *openssl;
+	bool openssl_tried;
+};
 
 struct aead *aead_init(const uint8_t key[AEAD_KEY_SIZE])
 {
 	struct aead *aead = i_new(struct aead, 1);
 
-	aead->ctx = EVP_CIPHER_CTX_new();
-	if (aead->ctx == NULL)
-		i_fatal_status(FATAL_OUTOFMEM, "EVP_CIPHER_CTX_new() failed");
-	/* The direction may change with each nonce. */
-	if (EVP_CipherInit_ex2(aead->ctx, aead_cipher(), key, NULL, 1,
-			       NULL) != 1)
-		i_panic("OpenSSL refuses a ChaCha20-Poly1305 key");
+	memcpy(aead->key, key, sizeof(aead->key));
 	return aead;
 }
 
@@ -45,66 +36,53 @@ void aead_deinit(struct aead **_aead)
 	if (aead == NULL)
 		return;
 	*_aead = NULL;
-	EVP_CIPHER_CTX_free(aead->ctx);
+	aead_openssl_deinit(&aead->openssl);
+	secret_wipe(aead, sizeof(*aead));
 	i_free(aead);
 }
 
-/* Neither can fail: the context is complete and the sizes are checked. */
-static void aead_start(struct aead *aead, const uint8_t *nonce, int encrypt)
+static bool aead_uses_openssl(struct aead *aead, size_t size)
 {
-	if (EVP_CipherInit_ex2(aead->ctx, NULL, NULL, nonce, encrypt,
-			       NULL) != 1)
-		i_panic("OpenSSL refuses a ChaCha20-Poly1305 nonce");
-}
-
-static void aead_update(struct aead *aead, const uint8_t *src, size_t size,
-			uint8_t *dest)
-{
-	int done = 0;
-
-	if (size > 0 &&
-	    EVP_CipherUpdate(aead->ctx, dest, &done, src, (int)size) != 1)
-		i_panic("OpenSSL fails in ChaCha20-Poly1305");
-	i_assert((size_t)done == size);
+	if (size < AEAD_OPENSSL_MIN_SIZE)
+		return FALSE;
+	if (!aead->openssl_tried) {
+		aead->openssl = aead_openssl_init(aead->key);
+		aead->openssl_tried = TRUE;
+	}
+	return aead->openssl != NULL;
 }
 
 void aead_seal(struct aead *aead, const uint8_t nonce[AEAD_NONCE_SIZE],
 	       const uint8_t *plain, size_t plain_size, uint8_t *sealed_r)
 {
-	uint8_t *tag = sealed_r + plain_size;
-	int done;
-
 	i_assert(plain_size <= AEAD_MAX_SIZE);
-	aead_start(aead, nonce, 1);
-	aead_update(aead, plain, plain_size, sealed_r);
-	if (EVP_CipherFinal_ex(aead->ctx, tag, &done) != 1 ||
-	    EVP_CIPHER_CTX_ctrl(aead->ctx, EVP_CTRL_AEAD_GET_TAG,
-				AEAD_TAG_SIZE, tag) != 1)
-		i_panic("OpenSSL gives no ChaCha20-Poly1305 tag");
+
+	if (aead_uses_openssl(aead, plain_size)) {
+		aead_openssl_seal(aead->openssl, nonce, plain, plain_size,
+				  sealed_r);
+		return;
+	}
+	if (crypto_aead_chacha20poly1305_ietf_encrypt(
+			sealed_r, NULL, plain, plain_size, NULL, 0,
+			NULL, nonce, aead->key) != 0)
+		i_unreached();
 }
 
 bool aead_open(struct aead *aead, const uint8_t nonce[AEAD_NONCE_SIZE],
 	       const uint8_t *sealed, size_t sealed_size, uint8_t *plain_r)
 {
-	uint8_t tag[AEAD_TAG_SIZE], none;
-	size_t size;
-	int done;
+	size_t size = sealed_size - AEAD_TAG_SIZE;
 
 	if (sealed_size < AEAD_TAG_SIZE)
 		return FALSE;
-	size = sealed_size - AEAD_TAG_SIZE;
 	i_assert(size <= AEAD_MAX_SIZE);
 
-	/* OpenSSL takes the tag as something it might write to */
-	memcpy(tag, sealed + size, sizeof(tag));
-	aead_start(aead, nonce, 0);
-	if (EVP_CIPHER_CTX_ctrl(aead->ctx, EVP_CTRL_AEAD_SET_TAG,
-				sizeof(tag), tag) != 1)
-		i_panic("OpenSSL refuses a ChaCha20-Poly1305 tag");
-	aead_update(aead, sealed, size, plain_r);
-	if (EVP_CipherFinal_ex(aead->ctx, &none, &done) != 1) {
-		secret_wipe(plain_r, size);
-		return FALSE;
+	if (aead_uses_openssl(aead, size)) {
+		return aead_openssl_open(aead->openssl, nonce, sealed, size,
+					 plain_r);
 	}
-	return TRUE;
+	/* looks at the tag first and zeroes plain_r if it is wrong */
+	return crypto_aead_chacha20poly1305_ietf_decrypt(
+		plain_r, NULL, NULL, sealed, sealed_size, NULL, 0,
+		nonce, aead->key) == 0;
 }
