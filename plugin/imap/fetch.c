@@ -13,18 +13,19 @@
 static const char *const wrapped_names[] = { "BODY", "RFC822", "BINARY" };
 static struct imap_fetch_handler wrapped_handlers[N_ELEMENTS(wrapped_names)];
 
-struct verified_fetch {
+struct prepared_fetch {
 	imap_fetch_handler_t *handler;
 	void *context;
+	bool binary;
 };
 
 static int
-fetch_verified(struct imap_fetch_context *ctx, struct mail *mail,
+fetch_prepared(struct imap_fetch_context *ctx, struct mail *mail,
 	       void *context)
 {
-	struct verified_fetch *fetch = context;
+	struct prepared_fetch *fetch = context;
 
-	if (mail != NULL && mail_seal_mail_verify(mail) < 0)
+	if (mail != NULL && mail_seal_mail_prepare(mail, !fetch->binary) < 0)
 		return -1;
 	return fetch->handler(ctx, mail, fetch->context);
 }
@@ -41,7 +42,7 @@ static bool init_wrapped(struct imap_fetch_init_context *ctx, unsigned int idx)
 {
 	struct imap_fetch_context *fetch_ctx = ctx->fetch_ctx;
 	struct imap_fetch_context_handler *added;
-	struct verified_fetch *fetch;
+	struct prepared_fetch *fetch;
 	unsigned int count = array_count(&fetch_ctx->handlers);
 
 	if (!wrapped_handlers[idx].init(ctx))
@@ -49,13 +50,15 @@ static bool init_wrapped(struct imap_fetch_init_context *ctx, unsigned int idx)
 	if (array_count(&fetch_ctx->handlers) == count ||
 	    !wants_body(ctx->name))
 		return TRUE;
+	/* Buffered handlers, which come first, send no bodies. */
 	added = array_back_modifiable(&fetch_ctx->handlers);
 	if (added->buffered)
 		return TRUE;
-	fetch = p_new(ctx->pool, struct verified_fetch, 1);
+	fetch = p_new(ctx->pool, struct prepared_fetch, 1);
 	fetch->handler = added->handler;
 	fetch->context = added->context;
-	added->handler = fetch_verified;
+	fetch->binary = strncasecmp(ctx->name, "BINARY", 6) == 0;
+	added->handler = fetch_prepared;
 	added->context = fetch;
 	return TRUE;
 }

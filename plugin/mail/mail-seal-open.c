@@ -145,6 +145,27 @@ open_seal(struct mail *mail, struct istream *sealed, struct mail_user *owner)
 }
 
 static int
+verify_input(struct mail *mail, struct mail_seal_mail *smail)
+{
+	struct mail_seal_user *suser =
+		MAIL_SEAL_USER_CONTEXT(mail_seal_mailbox_owner(mail->box));
+	uoff_t size;
+
+	if (i_stream_get_size(smail->input, FALSE, &size) <= 0 ||
+	    size > MAIL_SEAL_VERIFY_MAX_SIZE)
+		return 0;
+	if (memcmp(suser->verified_mac, smail->header_mac,
+		   AGE_HEADER_MAC_SIZE) == 0)
+		return 0;
+	if (i_stream_age_verify(smail->input) < 0) {
+		report_stream_failure(mail, smail->input);
+		return -1;
+	}
+	memcpy(suser->verified_mac, smail->header_mac, AGE_HEADER_MAC_SIZE);
+	return 0;
+}
+
+static int
 mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 {
 	struct mail_seal_mail *smail = seal_mail(mail);
@@ -175,35 +196,14 @@ mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 	if (input == NULL)
 		return -1;
 	*stream = input;
-	if (ssession->verify_on_open && mail_seal_mail_verify(mail) < 0) {
+	if (ssession->verify_on_open && verify_input(mail, smail) < 0) {
 		i_stream_unref(stream);
 		return -1;
 	}
 	return smail->module_ctx.super.istream_opened(mail, stream);
 }
 
-static int
-verify_input(struct mail *mail, struct mail_seal_mail *smail)
-{
-	struct mail_seal_user *suser =
-		MAIL_SEAL_USER_CONTEXT(mail_seal_mailbox_owner(mail->box));
-	uoff_t size;
-
-	if (i_stream_get_size(smail->input, FALSE, &size) <= 0 ||
-	    size > MAIL_SEAL_VERIFY_MAX_SIZE)
-		return 0;
-	if (memcmp(suser->verified_mac, smail->header_mac,
-		   AGE_HEADER_MAC_SIZE) == 0)
-		return 0;
-	if (i_stream_age_verify(smail->input) < 0) {
-		report_stream_failure(mail, smail->input);
-		return -1;
-	}
-	memcpy(suser->verified_mac, smail->header_mac, AGE_HEADER_MAC_SIZE);
-	return 0;
-}
-
-int mail_seal_mail_verify(struct mail *mail)
+int mail_seal_mail_prepare(struct mail *mail, bool whole_chunks)
 {
 	struct mail_seal_mail *smail;
 	struct mail *backend;
@@ -217,25 +217,11 @@ int mail_seal_mail_verify(struct mail *mail)
 	if (smail->input == NULL &&
 	    mail_get_stream(backend, NULL, NULL, &input) < 0)
 		return -1;
-	return smail->input == NULL ? 0 : verify_input(backend, smail);
-}
-
-/* The storage limits a message's stream to blocks of 8 KiB. Ours has a whole
-   chunk in memory anyway, and handing it out at once saves the reader most of
-   its system calls. */
-static int
-mail_seal_get_stream(struct mail *mail, bool get_body,
-		     struct message_size *hdr_size,
-		     struct message_size *body_size, struct istream **stream_r)
-{
-	struct mail_seal_mail *smail = seal_mail(mail);
-
-	if (smail->module_ctx.super.get_stream(mail, get_body, hdr_size,
-					       body_size, stream_r) < 0)
-		return -1;
-	if (smail->input != NULL)
-		i_stream_set_max_buffer_size(smail->input, AGE_CHUNK_SIZE);
-	return 0;
+	if (smail->input == NULL)
+		return 0;
+	i_stream_set_max_buffer_size(smail->input, whole_chunks ?
+		AGE_CHUNK_SIZE : MAIL_READ_FULL_BLOCK_SIZE);
+	return verify_input(backend, smail);
 }
 
 static void mail_seal_mail_close(struct mail *mail)
@@ -264,7 +250,6 @@ void mail_seal_mail_allocated(struct mail *mail)
 	smail->module_ctx.super = *v;
 	pmail->vlast = &smail->module_ctx.super;
 	v->istream_opened = mail_seal_istream_opened;
-	v->get_stream = mail_seal_get_stream;
 	v->close = mail_seal_mail_close;
 	MODULE_CONTEXT_SET(pmail, mail_seal_mail_module, smail);
 }

@@ -45,9 +45,13 @@ const char *mail_seal_userdb_field(struct mail_user *user, const char *name)
 	if (field == NULL)
 		return NULL;
 	for (; *field != NULL; field++) {
-		if (strncmp(*field, name, name_size) == 0 &&
-		    (*field)[name_size] == '=')
+		if (strncmp(*field, name, name_size) != 0)
+			continue;
+		if ((*field)[name_size] == '=')
 			return *field + name_size + 1;
+		/* Auth sends an empty value without the '='. */
+		if ((*field)[name_size] == '\0')
+			return *field + name_size;
 	}
 	return NULL;
 }
@@ -155,6 +159,16 @@ enroll(struct mail_user *user, struct mail_seal_user *suser,
 	return ret;
 }
 
+static bool
+may_enroll(struct mail_user *user, struct mail_seal_user *suser,
+	   const char *secret)
+{
+	/* Mail that is sealed to the userdb's recipient is not for an identity
+	   that we could make. */
+	return secret != NULL && suser->set.enroll &&
+		mail_seal_userdb_field(user, "mail_seal_recipient") == NULL;
+}
+
 /* There is no keyring and none is to be made. */
 static void
 stay_without_keyring(struct mail_user *user, struct mail_seal_user *suser,
@@ -176,7 +190,7 @@ unlock_by_store(struct mail_user *user, struct mail_seal_user *suser,
 	int ret;
 
 	ret = keyring_store_load(store, &keyring, &error);
-	if (ret == 0 && secret != NULL && suser->set.enroll) {
+	if (ret == 0 && may_enroll(user, suser, secret)) {
 		if (enroll(user, suser, store, secret) != 0)
 			return;
 		ret = keyring_store_load(store, &keyring, &error);
@@ -189,7 +203,9 @@ unlock_by_store(struct mail_user *user, struct mail_seal_user *suser,
 	if (ret == 0) {
 		stay_without_keyring(user, suser, store, secret == NULL ?
 			"there is no password to make one with" :
-			"mail_seal_enroll = no");
+			!suser->set.enroll ? "mail_seal_enroll = no" :
+			"the userdb's mail_seal_recipient needs an identity "
+			"of its own");
 		return;
 	}
 	if (secret == NULL) {
@@ -231,7 +247,7 @@ unlock_by_keyring(struct mail_user *user, struct mail_seal_user *suser)
 bool mail_seal_user_unlock(struct mail_user *user)
 {
 	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);
-	const char *identity, *secret;
+	const char *identity, *secret, *error;
 
 	if (suser == NULL)
 		return TRUE;
@@ -249,5 +265,9 @@ bool mail_seal_user_unlock(struct mail_user *user)
 	secret = mail_seal_userdb_field(user, "mail_seal_password");
 	if (secret != NULL)
 		wipe_userdb_field(secret);
+	/* A wrong one is to be seen at the login, not at the next delivery. */
+	if (mail_seal_userdb_field(user, "mail_seal_recipient") != NULL &&
+	    mail_seal_recipients_load(user, suser, &error) < 0)
+		e_error(user->event, "mail_seal: %s", error);
 	return suser->locked_text == NULL;
 }

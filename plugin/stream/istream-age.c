@@ -330,7 +330,6 @@ struct istream *i_stream_create_age(struct istream *input,
 				    void *context)
 {
 	struct age_istream *astream;
-	size_t max_size = i_stream_get_max_buffer_size(input);
 
 	astream = i_new(struct age_istream, 1);
 	astream->open_key = open_key;
@@ -340,7 +339,9 @@ struct istream *i_stream_create_age(struct istream *input,
 	astream->istream.iostream.close = i_stream_age_close;
 	astream->istream.iostream.set_max_buffer_size =
 		i_stream_age_set_max_buffer_size;
-	astream->istream.max_buffer_size = I_MAX(max_size, AGE_CHUNK_SIZE);
+	/* As every filter does, although a chunk is more: Dovecot has readers
+	   that rely on getting no more at once (index-mail-binary.c). */
+	astream->istream.max_buffer_size = input->real_stream->max_buffer_size;
 	astream->istream.read = i_stream_age_read;
 	astream->istream.seek = i_stream_age_seek;
 	astream->istream.sync = i_stream_age_sync;
