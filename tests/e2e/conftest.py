@@ -2,6 +2,7 @@
 """Fixtures of the end-to-end tests. tests/README.md tells how to use them."""
 
 import itertools
+import signal
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from harness.compare import Pair
 from harness.config import FORMATS, Setup
 from harness.server import Server
+
+# Ended by CI or by a person: as ^C, so that the servers are stopped.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 _pool = {}
 _numbers = itertools.count(1)
@@ -36,14 +40,22 @@ def _discard(setup):
 @pytest.fixture(scope="session", autouse=True)
 def _stop_servers():
     yield
-    left = []
-    for server in _pool.values():
+    servers = list(_pool.values())
+    for server in servers:
         server.begin_stop()
-    for setup, server in list(_pool.items()):
+    for server in servers:
         server.stop()
-        left += server.bad_log_lines()
-        _discard(setup)
-    assert not left, "unexpected in the log:\n" + "\n".join(left)
+    try:
+        _assert_clean(servers)
+    finally:
+        for setup in list(_pool):
+            _discard(setup)
+
+
+def _assert_clean(servers):
+    bad = [f"{server.setup.plugin or 'plain'} {server.setup.storage}: {line}"
+           for server in servers for line in server.bad_log_lines()]
+    assert not bad, "unexpected in the log:\n" + "\n".join(bad)
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +64,7 @@ def _clean_logs():
     for server in _pool.values():
         server.begin_test()
     yield
-    bad = [line for server in _pool.values()
-           for line in server.bad_log_lines()]
-    assert not bad, "unexpected in the log:\n" + "\n".join(bad)
+    _assert_clean(_pool.values())
 
 
 @pytest.fixture(scope="session")
@@ -74,11 +84,11 @@ def own_server():
         return _get_server(setup)
 
     yield start
-    bad = []
-    for setup in setups:
-        bad += _pool[setup].bad_log_lines()
-        _discard(setup)
-    assert not bad, "unexpected in the log:\n" + "\n".join(bad)
+    try:
+        _assert_clean([_pool[setup] for setup in setups])
+    finally:
+        for setup in setups:
+            _discard(setup)
 
 
 @pytest.fixture(scope="module", params=FORMATS)

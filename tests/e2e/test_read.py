@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from harness import corpus
+from harness import corpus, keyring
 from harness.compare import assert_same
 from harness.config import Setup
 from harness.wire import Imap, Pop3
@@ -265,16 +265,26 @@ def test_pop3_each(pop3_pair, messages, command):
 # doveadm
 
 
+@pytest.fixture(scope="module")
+def readable(mailbox):
+    """doveadm has no password: the userdb hands it the identity."""
+    plain, sealed = mailbox.servers
+    plain_user, sealed_user = mailbox.users
+    identity, = re.findall("AGE-SECRET-KEY-1[0-9A-Z]+",
+                           keyring.identity(sealed_user))
+    sealed_user = sealed.user(sealed_user.name, mail_seal_identity=identity)
+    return (plain, plain_user), (sealed, sealed_user)
+
+
 @pytest.mark.parametrize("field", [
-    "text", "hdr", "body", "text.utf8", "size.physical", "size.virtual",
-    "imap.envelope", "imap.bodystructure", "body.snippet", "hdr.subject"])
-def test_doveadm_fetch(filled, field):
+    "text", "hdr", "body", "size.physical", "size.virtual", "imap.envelope",
+    "imap.bodystructure", "body.snippet", "hdr.subject"])
+def test_doveadm_fetch(readable, field):
     plain, sealed = (
-        server.doveadm("fetch", "-u", user.name, field,
-                       "mailbox", "INBOX", stdin=None,
-                       check=field != "text.utf8").stdout
-        for server, user in zip(filled.servers, filled.users))
-    assert_same(plain, sealed, field)
+        server.doveadm("fetch", "-u", user.name, field, "mailbox", "INBOX")
+        for server, user in readable)
+    assert_same(plain.stdout, sealed.stdout, field)
+    assert len(plain.stdout) > 100
 
 
 # Large messages

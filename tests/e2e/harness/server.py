@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A private Dovecot on loopback, and the users it serves."""
 
+import ctypes
 import os
 import re
 import shutil
@@ -96,7 +97,7 @@ class Server:
                 ["dovecot", "-F", "-c", self.config_file],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 stderr=open(f"{self.base}/stderr", "wb"),
-                start_new_session=True)
+                start_new_session=True, preexec_fn=_end_with_parent)
             if self._wait_until_ready():
                 return self
             self.stop()
@@ -239,6 +240,15 @@ def _run(command, stdin, check):
             f"{' '.join(command)} ended with {done.returncode}:\n"
             f"{done.stderr.decode(errors='replace')}")
     return done
+
+
+_libc = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent():
+    """No server is left behind, however the tests end."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _openssl(*args):
