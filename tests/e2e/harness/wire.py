@@ -13,7 +13,7 @@ TIMEOUT = 120
 _LITERAL = re.compile(rb"\{(\d+)\}\r\n$")
 # "Fetch completed (0.001 + 0.000 secs)."
 # Dovecot makes it of the time.
-_UIDVALIDITY = re.compile(rb"(\[UIDVALIDITY )\d+")
+_UIDVALIDITY = re.compile(rb"(\[(?:UIDVALIDITY|APPENDUID|COPYUID) )\d+")
 _TIMES = re.compile(rb" \([0-9. +]+ (?:in locks )?secs\)")
 _TAG = re.compile(rb'(?<=^\* ESEARCH \(TAG ")t\d+')
 
@@ -35,9 +35,9 @@ class Reply:
     def comparable(self):
         """All of it but what differs between any two runs."""
         raw = b"".join(_TAG.sub(b"", answer) for answer in self.untagged)
-        raw = _UIDVALIDITY.sub(rb"\1", raw)
-        return raw + self.status.encode() + b" " + \
+        answer = raw + self.status.encode() + b" " + \
             _TIMES.sub(b"", self.text)
+        return _UIDVALIDITY.sub(rb"\1", answer)
 
 
 class _Connection:
