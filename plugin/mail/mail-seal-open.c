@@ -28,24 +28,33 @@ static struct mail_seal_mail *seal_mail(struct mail *mail)
 	return MAIL_SEAL_MAIL_CONTEXT(pmail);
 }
 
+static bool was_reported(struct mail *mail)
+{
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
+
+	return array_is_created(&sbox->reported_uids) &&
+		seq_range_exists(&sbox->reported_uids, mail->uid);
+}
+
+static void set_reported(struct mail *mail)
+{
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
+
+	if (!array_is_created(&sbox->reported_uids))
+		i_array_init(&sbox->reported_uids, 4);
+	if (mail->uid != 0)
+		seq_range_array_add(&sbox->reported_uids, mail->uid);
+}
+
 /* Log once for each message of a mailbox and tell the client in plain words.
    INVALIDDATA makes imap answer NO and keep the connection. */
 static void
 report_failure(struct mail *mail, const char *client_text,
 	       const char *log_text)
 {
-	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
-
-	if (!array_is_created(&sbox->reported_uids))
-		i_array_init(&sbox->reported_uids, 4);
-	if (mail->uid == 0 || !seq_range_exists(&sbox->reported_uids,
-						mail->uid)) {
-		e_error(mail_event(mail),
-			"mail_seal: Mailbox %s: UID=%u: %s",
-			mailbox_get_vname(mail->box), mail->uid, log_text);
-	}
-	if (mail->uid != 0)
-		seq_range_array_add(&sbox->reported_uids, mail->uid);
+	if (!was_reported(mail))
+		mail_set_critical(mail, "mail_seal: %s", log_text);
+	set_reported(mail);
 	mail_storage_set_error(mail->box->storage, MAIL_ERROR_INVALIDDATA,
 			       client_text);
 }
@@ -151,8 +160,9 @@ verify_input(struct mail *mail, struct mail_seal_mail *smail)
 		MAIL_SEAL_USER_CONTEXT(mail_seal_mailbox_owner(mail->box));
 	uoff_t size;
 
-	if (i_stream_get_size(smail->input, FALSE, &size) <= 0 ||
-	    size > MAIL_SEAL_VERIFY_MAX_SIZE)
+	if (!was_reported(mail) &&
+	    (i_stream_get_size(smail->input, FALSE, &size) <= 0 ||
+	     size > MAIL_SEAL_VERIFY_MAX_SIZE))
 		return 0;
 	if (memcmp(suser->verified_mac, smail->header_mac,
 		   AGE_HEADER_MAC_SIZE) == 0)
@@ -163,6 +173,13 @@ verify_input(struct mail *mail, struct mail_seal_mail *smail)
 	}
 	memcpy(suser->verified_mac, smail->header_mac, AGE_HEADER_MAC_SIZE);
 	return 0;
+}
+
+/* A message that failed while Dovecot read it, which Dovecot has logged, fails
+   as soon as it's opened from then on. */
+static bool must_verify(struct mail *mail, struct mail_seal_user *ssession)
+{
+	return ssession->verify_on_open || was_reported(mail);
 }
 
 static int
@@ -196,7 +213,7 @@ mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 	if (input == NULL)
 		return -1;
 	*stream = input;
-	if (ssession->verify_on_open && verify_input(mail, smail) < 0) {
+	if (must_verify(mail, ssession) && verify_input(mail, smail) < 0) {
 		i_stream_unref(stream);
 		return -1;
 	}
@@ -229,6 +246,8 @@ static void mail_seal_mail_close(struct mail *mail)
 	struct mail_seal_mail *smail = seal_mail(mail);
 
 	if (smail->input != NULL) {
+		if (smail->input->stream_errno != 0)
+			set_reported(mail);
 		i_stream_remove_destroy_callback(smail->input,
 						 input_destroyed);
 		smail->input = NULL;
