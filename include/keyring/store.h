@@ -7,7 +7,8 @@
 /* Where keyrings are kept. One store is one user's keyring. Every
    implementation makes durable what it has acknowledged, shows either the old
    or the new text and nothing in between, and never creates over an existing
-   keyring. Paths are in error texts, secrets never. Needs crypto_init(). */
+   keyring. Error texts begin with the store's name and never hold a secret.
+   Needs crypto_init(). */
 
 struct keyring_store;
 

@@ -46,7 +46,7 @@ static bool date_is_valid(const char *date)
 	time_t timestamp;
 	int offset;
 
-	return strlen(date) == DATE_CHARS && date[DATE_CHARS - 1] == 'Z' &&
+	return strlen(date) == DATE_CHARS &&
 		iso8601_date_parse((const unsigned char *)date, DATE_CHARS,
 				   &timestamp, &offset);
 }

@@ -210,6 +210,7 @@ enum test_slot {
 	SCRYPT_CALLED_ARGON2ID,
 	LATER_METHOD,
 	RECOVERY,
+	TWO_STANZAS,
 	TOO_MANY_PASSES,
 	ALL_THE_WORK,
 	SCRYPT,
@@ -243,6 +244,9 @@ static const struct test_slot_row {
 	{ SCRYPT_CALLED_ARGON2ID, P, ID, WITH_SCRYPT, 0, NULL },
 	{ LATER_METHOD, "password", "later", ID, TO_SECRET, 0, NULL },
 	{ RECOVERY, "recovery", "x25519", ID, TO_RECIPIENT, 0, NULL },
+	{ TWO_STANZAS, P, NULL, 0, 0,
+	  "mail-seal/argon2id AAAAAAAAAAAAAAAAAAAAAA 1 8192\n\n"
+	  "-> mail-seal/argon2id AAAAAAAAAAAAAAAAAAAAAA 16 1048576" },
 	{ TOO_MANY_PASSES, P, NULL, 0, 0,
 	  "mail-seal/argon2id AAAAAAAAAAAAAAAAAAAAAA 17 8192" },
 	{ ALL_THE_WORK, P, NULL, 0, 0,
@@ -448,6 +452,7 @@ static void test_keyring_unlock_damaged_slots(void)
 		{ TO_X25519, "is not sealed with argon2id" },
 		{ CALLED_SCRYPT, "is not sealed with scrypt" },
 		{ SCRYPT_CALLED_ARGON2ID, "is not sealed with argon2id" },
+		{ TWO_STANZAS, "has 2 stanzas instead of 1" },
 		{ TOO_MANY_PASSES, "" },
 		{ SCRYPT_TOO_HIGH, "" },
 	};

@@ -236,6 +236,8 @@ static void test_store_create_dirs(void)
 		text = load(paths[i], &ret, &error);
 		test_assert_strcmp_idx(text, keyring_text(keyring), i);
 	}
+	test_assert(stat(TEST_DIR"/a", &st) == 0);
+	test_assert((st.st_mode & 07777) == 0700);
 	test_assert(stat(TEST_DIR"/a/b", &st) == 0);
 	test_assert((st.st_mode & 07777) == 0700);
 	test_assert(stat(TEST_DIR"/a/b/c", &st) == 0);
