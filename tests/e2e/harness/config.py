@@ -24,7 +24,9 @@ class Setup:
     storage: str = "sdbox"
     crlf: bool = False          # mail_save_crlf: of maildir alone
     compress: str = ""          # gz, zstd, …: under the seal
-    plugin: str = "mail_seal"   # "" for plain Dovecot, or "mail_crypt"
+    # "" for plain Dovecot, or "mail_crypt" with an encrypted key for each user,
+    # set up as its documentation has it.
+    plugin: str = "mail_seal"
     # Settings of plugins as pairs: ("mail_seal_save", "no").
     settings: tuple = ()
     plugins: tuple = ()         # further mail_plugins: "quota", "acl", …
@@ -122,11 +124,11 @@ namespace inbox {{
 """
 
 
-_MAIL_CRYPT = """
-mail_crypt_global_private_key = <{base}/ec-private.pem
-mail_crypt_global_public_key = <{base}/ec-public.pem
-mail_crypt_save_version = 2
-"""
+_MAIL_CRYPT_23 = {
+    "mail_crypt_curve": "secp521r1",
+    "mail_crypt_save_version": "2",
+    "mail_crypt_require_encrypted_user_key": "yes",
+}
 
 
 def _text_23(setup, place):
@@ -148,9 +150,13 @@ def _text_23(setup, place):
     more = ""
     if setup.plugin == "mail_crypt":
         mail_plugins.append("mail_crypt")
-        more = _MAIL_CRYPT.format(base=base)
+        settings.update(_MAIL_CRYPT_23)
+        override = ("override_fields = userdb_mail_crypt_private_password=" +
+                    _secret(setup, "%{sha256:password}"))
+        more = "mail_attribute_dict = file:%h/dovecot-attributes"
     return f"""# Dovecot 2.3
 {_common(setup, place)}
+{more}
 mail_location = {setup.storage}:~/mail
 mail_plugins = {" ".join(mail_plugins)}
 disable_plaintext_auth = no
@@ -183,7 +189,6 @@ protocol lda {{
 plugin {{
   sieve = file:~/sieve;active=~/.dovecot.sieve
 {_lines(settings)}
-{more}
 }}
 {setup.extra}
 {setup.extra_23}
@@ -227,12 +232,18 @@ def _text_24(setup, place):
     more = ""
     if setup.plugin == "mail_crypt":
         mail_plugins.append("mail_crypt")
-        more = f"""
-crypt_global_private_key main {{
-  crypt_private_key_file = {base}/ec-private.pem
-}}
-crypt_global_public_key_file = {base}/ec-public.pem
-crypt_write_algorithm = aes-256-gcm-sha256
+        secret = _secret(setup, "%{password | sha256 | hexlify}")
+        fields = f"""fields {{
+    userdb_crypt_user_key_password = {secret}
+  }}"""
+        more = """
+crypt_user_key_curve = secp521r1
+crypt_user_key_require_encrypted = yes
+mail_attribute {
+  dict file {
+    path = %{home}/dovecot-attributes
+  }
+}
 """
     return f"""# Dovecot 2.4
 dovecot_config_version = 2.4.0

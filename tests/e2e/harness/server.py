@@ -65,22 +65,13 @@ class Server:
             self._folder(name)
         for name in ("home", "tmp"):
             self._folder(name, MAIL_UID)
-        self._make_keys()
+        make_certificate(self.base)
 
     def _folder(self, name, uid=0):
         path = f"{self.base}/{name}"
         os.mkdir(path, 0o755)
         os.chown(path, uid, uid)
         return path
-
-    def _make_keys(self):
-        make_certificate(self.base)
-        if self.setup.plugin == "mail_crypt":
-            _openssl("genpkey", "-algorithm", "EC", "-pkeyopt",
-                     "ec_paramgen_curve:prime256v1", "-out", f"{self.base}/ec-private.pem")
-            _openssl("pkey", "-in", f"{self.base}/ec-private.pem", "-pubout",
-                     "-out", f"{self.base}/ec-public.pem")
-            os.chmod(f"{self.base}/ec-private.pem", 0o644)
 
     # Running it
 
