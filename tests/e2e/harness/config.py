@@ -32,9 +32,12 @@ class Setup:
     plugins: tuple = ()         # further mail_plugins: "quota", "acl", …
     imap_plugins: tuple = ()
     never_cache: bool = True    # mail_never_cache_fields = *
+    # No passdb and no mail_plugins: extra has them.
+    bare: bool = False
     # What the passdb hands on instead of the password's SHA-256.
     secret: str = None
-    # Configuration text at the end, for both and for each version.
+    # Configuration text at the end, for both and for each version. @base@ is
+    # the server's folder.
     extra: str = ""
     extra_23: str = ""
     extra_24: str = ""
@@ -53,7 +56,7 @@ class Setup:
 def text(setup, place, version):
     """The whole file. place has .base, a folder, and .ports by listener."""
     write = _text_23 if version < (2, 4) else _text_24
-    return write(setup, place)
+    return write(setup, place).replace("@base@", place.base)
 
 
 def _secret(setup, of_password):
@@ -158,19 +161,20 @@ def _text_23(setup, place):
 {_common(setup, place)}
 {more}
 mail_location = {setup.storage}:~/mail
-mail_plugins = {" ".join(mail_plugins)}
 disable_plaintext_auth = no
-{"mail_never_cache_fields = *" if setup.never_cache else ""}
 ssl_cert = <{base}/cert.pem
 ssl_key = <{base}/key.pem
+userdb {{
+  driver = passwd-file
+  args = {base}/users/%u
+}}
+""" + ("" if setup.bare else f"""
+mail_plugins = {" ".join(mail_plugins)}
+{"mail_never_cache_fields = *" if setup.never_cache else ""}
 passdb {{
   driver = passwd-file
   args = {base}/users/%u
   {override}
-}}
-userdb {{
-  driver = passwd-file
-  args = {base}/users/%u
 }}
 protocol imap {{
   mail_plugins = $mail_plugins {" ".join(imap_plugins)}
@@ -186,6 +190,7 @@ protocol lda {{
   mail_plugins = $mail_plugins sieve
   deliver_log_format = %$: size=%p
 }}
+""") + f"""
 plugin {{
   sieve = file:~/sieve;active=~/.dovecot.sieve
 {_lines(settings)}
@@ -251,17 +256,18 @@ dovecot_storage_version = 2.4.0
 {_common(setup, place)}
 mail_driver = {setup.storage}
 mail_path = ~/mail
-{_boolean_list("mail_plugins", mail_plugins)}
 auth_allow_cleartext = yes
-{_NEVER_CACHE_24 if setup.never_cache else ""}
 ssl_server_cert_file = {base}/cert.pem
 ssl_server_key_file = {base}/key.pem
+userdb passwd-file {{
+  passwd_file_path = {base}/users/%{{user}}
+}}
+""" + ("" if setup.bare else f"""
+{_boolean_list("mail_plugins", mail_plugins)}
+{_NEVER_CACHE_24 if setup.never_cache else ""}
 passdb passwd-file {{
   passwd_file_path = {base}/users/%{{user}}
   {fields}
-}}
-userdb passwd-file {{
-  passwd_file_path = {base}/users/%{{user}}
 }}
 protocol imap {{
   {_boolean_list("mail_plugins", imap_plugins)}
@@ -286,6 +292,7 @@ sieve_script personal {{
   path = ~/sieve
   active_path = ~/.dovecot.sieve
 }}
+""") + f"""
 {_lines(settings)}
 {more}
 {setup.extra}
