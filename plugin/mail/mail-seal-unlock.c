@@ -152,8 +152,7 @@ enroll(struct mail_user *user, struct mail_seal_user *suser,
 	}
 	if (ret < 0) {
 		lock_user(suser, user, LOCKED_SERVER, t_strdup_printf(
-			"cannot store %s: %s", keyring_store_name(store),
-			error));
+			"cannot enrol: %s", error));
 	}
 	keyring_free(&keyring);
 	return ret;
@@ -196,8 +195,7 @@ unlock_by_store(struct mail_user *user, struct mail_seal_user *suser,
 		ret = keyring_store_load(store, &keyring, &error);
 	}
 	if (ret < 0) {
-		lock_user(suser, user, LOCKED_SERVER, t_strdup_printf(
-			"%s: %s", keyring_store_name(store), error));
+		lock_user(suser, user, LOCKED_SERVER, error);
 		return;
 	}
 	if (ret == 0) {
