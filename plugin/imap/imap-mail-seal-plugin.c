@@ -12,6 +12,8 @@ const char *imap_mail_seal_plugin_version = DOVECOT_ABI_VERSION;
 const char *imap_mail_seal_plugin_dependencies[] = { "mail_seal", NULL };
 
 static imap_client_created_func_t *next_hook_client_created;
+/* mail_seal loads this module by itself, and mail_plugins may name it too. */
+static unsigned int init_count = 0;
 
 /* By default imap closes the connection when one message of a FETCH can't be
    read. A damaged message would so make a whole mailbox unreadable. */
@@ -44,6 +46,8 @@ static void imap_mail_seal_client_created(struct client **client)
 
 void imap_mail_seal_plugin_init(struct module *module ATTR_UNUSED)
 {
+	if (init_count++ > 0)
+		return;
 	next_hook_client_created =
 		imap_client_created_hook_set(imap_mail_seal_client_created);
 	imap_mail_seal_commands_init();
@@ -52,6 +56,8 @@ void imap_mail_seal_plugin_init(struct module *module ATTR_UNUSED)
 
 void imap_mail_seal_plugin_deinit(void)
 {
+	if (--init_count > 0)
+		return;
 	imap_mail_seal_fetch_deinit();
 	imap_mail_seal_commands_deinit();
 	imap_client_created_hook_set(next_hook_client_created);

@@ -4,6 +4,7 @@
 #include "module-dir.h"
 #include "mail-storage-hooks.h"
 #include "crypto/secret.h"
+#include "companion.h"
 #include "mail-seal-private.h"
 #include "mail-seal-plugin.h"
 
@@ -37,10 +38,12 @@ void mail_seal_plugin_init(struct module *module)
 	mail_storage_hooks_add(module, &mail_seal_hooks);
 	mail_storage_hooks_add_forced(&mail_seal_late_module,
 				      &mail_seal_late_hooks);
+	companion_init(module);
 }
 
 void mail_seal_plugin_deinit(void)
 {
+	companion_deinit();
 	mail_storage_hooks_remove(&mail_seal_late_hooks);
 	mail_storage_hooks_remove(&mail_seal_hooks);
 }

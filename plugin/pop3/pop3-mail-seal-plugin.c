@@ -14,6 +14,8 @@ const char *pop3_mail_seal_plugin_version = DOVECOT_ABI_VERSION;
 const char *pop3_mail_seal_plugin_dependencies[] = { "mail_seal", NULL };
 
 static pop3_client_created_func_t *next_hook_client_created;
+/* mail_seal loads this module by itself, and mail_plugins may name it too. */
+static unsigned int init_count = 0;
 
 static void pop3_mail_seal_client_created(struct client **client)
 {
@@ -28,11 +30,15 @@ static void pop3_mail_seal_client_created(struct client **client)
 
 void pop3_mail_seal_plugin_init(struct module *module ATTR_UNUSED)
 {
+	if (init_count++ > 0)
+		return;
 	next_hook_client_created =
 		pop3_client_created_hook_set(pop3_mail_seal_client_created);
 }
 
 void pop3_mail_seal_plugin_deinit(void)
 {
+	if (--init_count > 0)
+		return;
 	pop3_client_created_hook_set(next_hook_client_created);
 }
