@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The servers that are compared, and the mailboxes that the rows work on."""
+
+import contextlib
+import os
+from dataclasses import replace
+
+from harness.config import Setup
+from harness.server import Server
+from harness.wire import Imap, Lmtp, append_part, quoted
+
+from messages import KIB, MIB, message
+from process import logged_process
+
+# Plain Dovecot as it comes is what the others are compared with. mail_seal
+# runs without Dovecot's index cache, as it has to until the cache is sealed;
+# "nocache" is plain Dovecot without it. mail_crypt is set up as its
+# documentation has it.
+VARIANTS = {
+    "plain": {"plugin": "", "never_cache": False},
+    "nocache": {"plugin": "", "never_cache": True},
+    "seal": {"plugin": "mail_seal"},
+    "crypt": {"plugin": "mail_crypt", "never_cache": False},
+}
+
+DEFAULT_COSTS = (("mail_seal_argon2_memory", "64M"),
+                 ("mail_seal_argon2_passes", "2"))
+
+_BATCH = 100
+_LOGIN_LINE = r"imap-login: Info: Login: user=<%s>.*mpid=(\d+)"
+_LMTP_LINE = r"lmtp\((\d+)\).*: Info: Connect from"
+
+
+class Session(Imap):
+    """A client that doesn't look at what it gets, so as not to be measured."""
+
+    def __init__(self, store):
+        server, user = store.server, store.user
+        offset = os.path.getsize(f"{server.base}/log")
+        super().__init__(server, user)
+        self.process = logged_process(server, offset, _LOGIN_LINE % user.name)
+        self._buffer = bytearray(MIB)
+
+    def __exit__(self, *_):
+        # The next session begins when the process of this one has ended.
+        with contextlib.suppress(EOFError, OSError):
+            self.ok("LOGOUT")
+        self.close()
+
+    def drain(self, command):
+        """The size of the answer to a command, which must be OK."""
+        tag = self.start(command)
+        done = b"\r\n" + tag + b" OK "
+        size, tail = 0, b"\r\n"
+        while True:
+            count = self.sock.recv_into(self._buffer)
+            if count == 0:
+                raise EOFError(f"connection closed in {command!r}")
+            size += count
+            tail = (tail + self._buffer[max(0, count - 200):count])[-200:]
+            if tail.endswith(b"\r\n"):
+                last = tail[tail.rfind(b"\r\n", 0, -2):]
+                if last.startswith(done):
+                    return size - len(last) + 2
+                if last.startswith(done[:-3]):
+                    raise AssertionError(f"{command!r}: {last!r}")
+
+
+class Deliveries(Lmtp):
+    def __init__(self, store):
+        server = store.server
+        offset = os.path.getsize(f"{server.base}/log")
+        super().__init__(server)
+        self.user = store.user
+        self.process = logged_process(server, offset, _LMTP_LINE)
+
+    def add(self, mail):
+        (code, text), = self.deliver([self.user], mail)
+        if code != 250:
+            raise AssertionError(f"LMTP: {code} {text}")
+
+
+class Store:
+    """One server with one user. Mailboxes are filled when first wanted."""
+
+    def __init__(self, setup):
+        self.server = Server(setup)
+        try:
+            self.server.start()
+            self.user = self.server.user("bench")
+            # Makes keys, where there are any.
+            with self.session() as session:
+                session.select()
+        except BaseException:
+            self.close()
+            raise
+        self._filled = set()
+
+    def close(self):
+        self.server.stop()
+        self.server.remove()
+
+    def session(self):
+        return Session(self)
+
+    def deliveries(self):
+        return Deliveries(self)
+
+    def small(self, count):
+        """The name of a mailbox with messages of 4 KiB."""
+        return self._fill(f"small{count}", count, 4 * KIB)
+
+    def large(self, size):
+        """The name of a mailbox with one message."""
+        return self._fill(f"large{size}", 1, size)
+
+    def _fill(self, name, count, size):
+        if name not in self._filled:
+            with self.session() as session:
+                session.ok(b"CREATE " + quoted(name))
+                for first in range(0, count, _BATCH):
+                    last = min(count, first + _BATCH)
+                    session.ok(b"APPEND " + quoted(name) + b"".join(
+                        append_part(message(size, number))
+                        for number in range(first, last)))
+            self._filled.add(name)
+        return name
+
+    def errors(self):
+        return [line for line in self.server.bad_log_lines()]
+
+
+def setup(variant, storage, settings=(), **options):
+    setup = Setup(storage=storage, **VARIANTS[variant], **options)
+    return replace(setup, settings=settings) if setup.sealed else setup
