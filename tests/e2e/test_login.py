@@ -195,6 +195,18 @@ def test_malformed_secret_locks(own_server, secret):
     assert not secret or secret not in server.new_log()
 
 
+def test_all_modules_may_be_named(serve):
+    server = serve(Setup(name_all_modules=True))
+    user = enrolled(server)
+    with Imap(server, user) as imap:
+        imap.append(MESSAGE)
+        assert imap.select().raw.count(b"* 1 EXISTS") == 1
+    with Pop3(server, user) as pop3:
+        assert MESSAGE in pop3.ok("RETR 1", True)
+    assert_locked(server, other_password(server, user))
+    server.allow_log("locked")
+
+
 def assert_locked_without_keyring(server, user):
     with Imap(server, user) as imap:
         assert b"* OK [ALERT] " in imap.login_reply.raw + imap.cmd("NOOP").raw

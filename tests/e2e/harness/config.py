@@ -31,6 +31,8 @@ class Setup:
     settings: tuple = ()
     plugins: tuple = ()         # further mail_plugins: "quota", "acl", …
     imap_plugins: tuple = ()
+    # mail_seal loads its imap and pop3 modules by itself; naming them is allowed.
+    name_all_modules: bool = False
     never_cache: bool = True    # mail_never_cache_fields = *
     # No passdb and no mail_plugins: extra has them.
     bare: bool = False
@@ -146,8 +148,9 @@ def _text_23(setup, place):
         settings.setdefault("zlib_save", setup.compress)
     if setup.sealed:
         mail_plugins.append("mail_seal")
-        imap_plugins.append("imap_mail_seal")
-        pop3_plugins.append("pop3_mail_seal")
+        if setup.name_all_modules:
+            imap_plugins.append("imap_mail_seal")
+            pop3_plugins.append("pop3_mail_seal")
         override = ("override_fields = userdb_mail_seal_password=" +
                     _secret(setup, "%{sha256:password}"))
     more = ""
@@ -228,8 +231,9 @@ def _text_24(setup, place):
         settings.setdefault("mail_compress_write_method", setup.compress)
     if setup.sealed:
         mail_plugins.append("mail_seal")
-        imap_plugins.append("imap_mail_seal")
-        pop3_plugins.append("pop3_mail_seal")
+        if setup.name_all_modules:
+            imap_plugins.append("imap_mail_seal")
+            pop3_plugins.append("pop3_mail_seal")
         secret = _secret(setup, "%{password | sha256 | hexlify}")
         fields = f"""fields {{
     userdb_mail_seal_password = {secret}
