@@ -24,7 +24,7 @@ static void plain_free(struct age_plain *plain)
 static int fail_missing(struct age_istream *astream, uint64_t index)
 {
 	return age_istream_fail(astream, AGE_ISTREAM_BAD_PAYLOAD,
-		"file is cut: it ends before chunk %"PRIu64" "
+		"The file is cut: it ends before chunk %"PRIu64" "
 		"and has no last chunk", index + 1);
 }
 
@@ -177,7 +177,7 @@ static int load_offset(struct age_istream *astream, uoff_t offset)
 
 	if (offset >= astream->damage_offset) {
 		return age_istream_fail(astream, AGE_ISTREAM_BAD_PAYLOAD,
-			"file was cut or continued after chunk %"PRIu64,
+			"The file was cut or continued after chunk %"PRIu64,
 			astream->damage_offset / AGE_CHUNK_SIZE);
 	}
 	ret = load_chunk(astream, index, &found);
@@ -241,7 +241,7 @@ i_stream_age_seek(struct istream_private *stream, uoff_t v_offset,
 	    v_offset >= astream->next_index * AGE_CHUNK_SIZE)
 		return;
 	io_stream_set_error(&stream->iostream,
-		"can't seek back to offset %"PRIuUOFF_T
+		"Can't seek back to offset %"PRIuUOFF_T
 		" in a stream that isn't seekable", v_offset);
 	stream->istream.stream_errno = ESPIPE;
 }

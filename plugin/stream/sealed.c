@@ -107,7 +107,7 @@ open_payload(struct age_istream *astream,
 	}
 	if (ret == 0) {
 		return age_istream_fail(astream, AGE_ISTREAM_NO_IDENTITY, "%s",
-			error != NULL ? error : "no identity opens it");
+			error != NULL ? error : "No identity opens it");
 	}
 
 	age_payload_key(file_key, nonce, key);
@@ -140,7 +140,7 @@ parse_header(struct age_istream *astream,
 	if (!eof)
 		return 0;
 	return age_istream_fail(astream, AGE_ISTREAM_BAD_HEADER,
-		"file is cut: it ends after %zu bytes, within its %s", size,
+		"The file is cut: it ends after %zu bytes, within its %s", size,
 		ret == 0 ? "header" : "payload's nonce");
 }
 
@@ -225,12 +225,12 @@ int age_istream_open_chunk(struct age_istream *astream, uint64_t index,
 	}
 	if (more) {
 		return age_istream_fail(astream, AGE_ISTREAM_BAD_PAYLOAD,
-			"chunk %"PRIu64" is not authentic: it is damaged or "
+			"Chunk %"PRIu64" is not authentic: it is damaged or "
 			"out of place, or the file goes on after its end",
 			index + 1);
 	}
 	return age_istream_fail(astream, AGE_ISTREAM_BAD_PAYLOAD,
-		"last chunk (number %"PRIu64", %zu bytes) is not authentic: "
+		"The last chunk (number %"PRIu64", %zu bytes) is not authentic: "
 		"it is damaged, or the file was cut or continued",
 		index + 1, size);
 }
@@ -254,6 +254,6 @@ int age_istream_expect_size(struct age_istream *astream, bool exact,
 	if (!exact)
 		return 0;
 	return age_istream_fail(astream, AGE_ISTREAM_BAD_PAYLOAD,
-		"file is cut: no whole one has a size of %"PRIuUOFF_T" bytes",
+		"The file is cut: no whole one has a size of %"PRIuUOFF_T" bytes",
 		file_size);
 }

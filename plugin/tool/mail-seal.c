@@ -3,10 +3,12 @@
 #include "crypto/secret.h"
 #include "tool.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static const struct {
 	const char *name;
@@ -48,6 +50,27 @@ static void hide_memory(void)
 	(void)prctl(PR_SET_DUMPABLE, 0);
 }
 
+/* A file that is opened must not become one of the standard descriptors, least of
+   all the output. */
+static int check_descriptors(void)
+{
+	int fd, null_fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) != -1)
+			continue;
+		null_fd = open("/dev/null", O_RDWR);
+		if (null_fd != fd)
+			return -1;
+		if (fd == STDOUT_FILENO) {
+			(void)tool_fail(TOOL_IO, TOOL_STDOUT_NAME,
+					"it is closed");
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static int run(int argc, char *argv[])
 {
 	const char *error, *verb = argc < 2 ? "" : argv[1];
@@ -78,6 +101,8 @@ int main(int argc, char *argv[])
 {
 	int exit;
 
+	if (check_descriptors() < 0)
+		return TOOL_IO;
 	hide_memory();
 	/* A closed pipe is an error of write() like any other. */
 	(void)signal(SIGPIPE, SIG_IGN);

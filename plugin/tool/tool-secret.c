@@ -85,11 +85,12 @@ static ssize_t ask(int fd, const char *prompt, char *line, size_t max_size)
 	silent.c_lflag &= ~(ECHO | ECHOE | ECHOK | ECHONL);
 	(void)sigaction(SIGINT, &action, &old[0]);
 	(void)sigaction(SIGTERM, &action, &old[1]);
-	if (write(fd, prompt, strlen(prompt)) < 0 ||
-	    tcsetattr(fd, TCSAFLUSH, &silent) < 0)
-		return -1;
-
-	ret = read_line(fd, line, max_size);
+	/* In this order: what is typed at the prompt must not be flushed. */
+	ret = tcsetattr(fd, TCSAFLUSH, &silent);
+	if (ret == 0 && write(fd, prompt, strlen(prompt)) < 0)
+		ret = -1;
+	if (ret == 0)
+		ret = read_line(fd, line, max_size);
 	(void)tcsetattr(fd, TCSAFLUSH, &terminal);
 	if (write(fd, "\n", 1) < 0)
 		ret = -1;

@@ -42,6 +42,7 @@ static enum tool_exit add_recipients_file(struct seal *seal, const char *path)
 
 	if (tool_open_input(path, &input) < 0)
 		return TOOL_IO;
+	i_stream_set_return_partial_line(input, TRUE);
 	while (ret == TOOL_DONE &&
 	       (line = i_stream_read_next_line(input)) != NULL) T_BEGIN {
 		const char *source = t_strdup_printf("%s: line %u", path,
@@ -164,7 +165,8 @@ parse_options(struct seal *seal, int argc, char *argv[], const char **file_r)
 	       (c = getopt_long(argc, argv, "r:R:a", options, NULL)) != -1) {
 		switch (c) {
 		case 'r':
-			if (add_recipient(seal, optarg, optarg) < 0)
+			/* Not quoted: it may be an identity by mistake. */
+			if (add_recipient(seal, "-r", optarg) < 0)
 				ret = TOOL_USAGE;
 			break;
 		case 'R':

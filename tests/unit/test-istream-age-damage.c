@@ -393,7 +393,7 @@ static void test_damage_open_key(void)
 		const char *error, *text;
 		enum age_istream_failure failure;
 	} tests[] = {
-		{ 0, NULL, "no identity opens it", AGE_ISTREAM_NO_IDENTITY },
+		{ 0, NULL, "No identity opens it", AGE_ISTREAM_NO_IDENTITY },
 		{ 0, "locked", "locked", AGE_ISTREAM_NO_IDENTITY },
 		{ -1, "MAC", "MAC", AGE_ISTREAM_BAD_HEADER },
 		{ 1, NULL, NULL, AGE_ISTREAM_BAD_PAYLOAD },
