@@ -2,6 +2,7 @@
 
 #include "lib.h"
 #include "istream.h"
+#include "index-mail.h"
 #include "age/chunk.h"
 #include "stream/istream-age.h"
 #include "mail/mail-seal-mail.h"
@@ -111,6 +112,21 @@ static void input_destroyed(struct mail_seal_mail *smail)
 	smail->input = NULL;
 }
 
+/* The first line may be damaged as any other. No mail has a second line that
+   begins so: it is neither a header field nor the end of the header. */
+static int second_line_is_stanza(struct istream *input)
+{
+	static const char stanza[] = "\n-> ";
+	const size_t offset = sizeof(AGE_VERSION_LINE) - 1;
+	const size_t wanted = offset + sizeof(stanza) - 1;
+	const unsigned char *data;
+	size_t size;
+
+	if (i_stream_read_bytes(input, &data, &size, wanted) <= 0)
+		return input->stream_errno != 0 ? -1 : 0;
+	return memcmp(data + offset, stanza, wanted - offset) == 0 ? 1 : 0;
+}
+
 /* Returns 1 if the stream has to be opened, 0 if it is plain, -1 if it can't be
    read. */
 static int is_sealed(struct istream *input)
@@ -125,8 +141,9 @@ static int is_sealed(struct istream *input)
 	/* A file that was cut within the first line isn't a plain message:
 	   there is none that is empty or has no line. */
 	data = i_stream_get_data(input, &size);
-	return size < AGE_MAGIC_SIZE && memcmp(data, AGE_MAGIC, size) == 0 ?
-		1 : 0;
+	if (size < AGE_MAGIC_SIZE && memcmp(data, AGE_MAGIC, size) == 0)
+		return 1;
+	return second_line_is_stanza(input);
 }
 
 static struct istream *
@@ -153,25 +170,33 @@ open_seal(struct mail *mail, struct istream *sealed, struct mail_user *owner)
 	return input;
 }
 
+/* A file whose size tells nothing is damaged: it can't be too large to look. */
+static bool is_large(struct istream *input)
+{
+	uoff_t size;
+
+	return i_stream_get_size(input, FALSE, &size) > 0 &&
+		size > MAIL_SEAL_VERIFY_MAX_SIZE;
+}
+
 static int
 verify_input(struct mail *mail, struct mail_seal_mail *smail)
 {
-	struct mail_seal_user *suser =
-		MAIL_SEAL_USER_CONTEXT(mail_seal_mailbox_owner(mail->box));
-	uoff_t size;
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
 
-	if (!was_reported(mail) &&
-	    (i_stream_get_size(smail->input, FALSE, &size) <= 0 ||
-	     size > MAIL_SEAL_VERIFY_MAX_SIZE))
+	if (!was_reported(mail) && is_large(smail->input))
 		return 0;
-	if (memcmp(suser->verified_mac, smail->header_mac,
+	/* The UID too: a damaged copy has the header of the whole one. */
+	if (mail->uid == sbox->verified_uid &&
+	    memcmp(sbox->verified_mac, smail->header_mac,
 		   AGE_HEADER_MAC_SIZE) == 0)
 		return 0;
 	if (i_stream_age_verify(smail->input) < 0) {
 		report_stream_failure(mail, smail->input);
 		return -1;
 	}
-	memcpy(suser->verified_mac, smail->header_mac, AGE_HEADER_MAC_SIZE);
+	sbox->verified_uid = mail->uid;
+	memcpy(sbox->verified_mac, smail->header_mac, AGE_HEADER_MAC_SIZE);
 	return 0;
 }
 
@@ -241,13 +266,76 @@ int mail_seal_mail_prepare(struct mail *mail, bool whole_chunks)
 	return verify_input(backend, smail);
 }
 
+/* Dovecot has logged what it came upon while reading, and would tell the client
+   of an internal error. */
+static void explain_failure(struct mail *mail)
+{
+	struct mail_seal_mail *smail = seal_mail(mail);
+
+	if (smail->input == NULL || smail->input->stream_errno == 0 ||
+	    i_stream_age_failure(smail->input) == AGE_ISTREAM_IO)
+		return;
+	set_reported(mail);
+	mail_storage_set_error(mail->box->storage, MAIL_ERROR_INVALIDDATA,
+			       TEXT_DAMAGED);
+}
+
+/* Dovecot would go on with a stream that has failed, and log it each time; if
+   it opens the message anew, that fails without a further word in the log. */
+static int fail_mail(struct mail *mail)
+{
+	struct mail_seal_mail *smail = seal_mail(mail);
+
+	explain_failure(mail);
+	if (smail->input != NULL && smail->input->stream_errno != 0)
+		index_mail_close_streams(INDEX_MAIL(mail));
+	return -1;
+}
+
+/* Who wants the body learns of damage before the first byte of it. */
+static int verify_body(struct mail *mail, struct mail_seal_mail *smail)
+{
+	struct istream *input;
+
+	if (smail->input == NULL &&
+	    smail->module_ctx.super.get_stream(mail, FALSE, NULL, NULL,
+					       &input) < 0)
+		return -1;
+	return smail->input == NULL ? 0 : verify_input(mail, smail);
+}
+
+static int
+mail_seal_get_stream(struct mail *mail, bool get_body,
+		     struct message_size *hdr_size,
+		     struct message_size *body_size, struct istream **stream_r)
+{
+	struct mail_seal_mail *smail = seal_mail(mail);
+
+	if (get_body && !mail->saving && verify_body(mail, smail) < 0)
+		return fail_mail(mail);
+	if (smail->module_ctx.super.get_stream(mail, get_body, hdr_size,
+					       body_size, stream_r) < 0)
+		return fail_mail(mail);
+	return 0;
+}
+
+static int
+mail_seal_get_special(struct mail *mail, enum mail_fetch_field field,
+		      const char **value_r)
+{
+	struct mail_seal_mail *smail = seal_mail(mail);
+
+	if (smail->module_ctx.super.get_special(mail, field, value_r) < 0)
+		return fail_mail(mail);
+	return 0;
+}
+
 static void mail_seal_mail_close(struct mail *mail)
 {
 	struct mail_seal_mail *smail = seal_mail(mail);
 
 	if (smail->input != NULL) {
-		if (smail->input->stream_errno != 0)
-			set_reported(mail);
+		explain_failure(mail);
 		i_stream_remove_destroy_callback(smail->input,
 						 input_destroyed);
 		smail->input = NULL;
@@ -269,6 +357,8 @@ void mail_seal_mail_allocated(struct mail *mail)
 	smail->module_ctx.super = *v;
 	pmail->vlast = &smail->module_ctx.super;
 	v->istream_opened = mail_seal_istream_opened;
+	v->get_stream = mail_seal_get_stream;
+	v->get_special = mail_seal_get_special;
 	v->close = mail_seal_mail_close;
 	MODULE_CONTEXT_SET(pmail, mail_seal_mail_module, smail);
 }

@@ -23,8 +23,6 @@ struct mail_seal_user {
 	ARRAY(struct age_x25519_recipient) recipients;
 	/* File keys of messages written or opened in this process. */
 	struct file_keys *file_keys;
-	/* MAC of the header of the message that was verified whole last. */
-	uint8_t verified_mac[AGE_HEADER_MAC_SIZE];
 	/* The sentence for the client if unlocking failed, else NULL. */
 	const char *locked_text;
 
@@ -37,6 +35,9 @@ struct mail_seal_mailbox {
 	union mailbox_module_context module_ctx;
 	/* Messages whose damage was logged: once is enough. */
 	ARRAY_TYPE(seq_range) reported_uids;
+	/* The message that was verified whole last: UID and header's MAC. */
+	uint32_t verified_uid;
+	uint8_t verified_mac[AGE_HEADER_MAC_SIZE];
 	/* The message that is being saved here is not sealed. */
 	bool saving_plain:1;
 };

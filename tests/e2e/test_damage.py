@@ -5,9 +5,8 @@ import re
 
 import pytest
 
-from harness import age, corpus, disk, keyring
+from harness import age, corpus, disk
 from harness.config import Setup
-from harness.seal import enrolled
 from harness.wire import Imap, Pop3, append_part
 
 CHUNK = corpus.CHUNK + 16
@@ -18,8 +17,8 @@ SMALL = (b"From: a@example.com\r\nSubject: %s subject\r\n\r\n%s body\r\n" %
          (SECRET, SECRET))
 GOOD = b"From: b@example.com\r\nSubject: good\r\n\r\nall is well\r\n"
 
-# Any of our log lines on a message.
-DAMAGE_LOG = r"mail_seal: .*UID=?\s?\d+"
+# What came to light when a message was opened, or when Dovecot read on.
+DAMAGE_LOG = r"Mailbox \w+: UID[= ]\d+: (mail_seal: cannot open|read\()"
 
 # Each message alone in its file, so that its size may be changed.
 EXTRA = "mdbox_rotate_size = 1\n"
@@ -64,7 +63,7 @@ def rows(sealed):
         "first and middle swapped": [b, a, c],
         "middle and last swapped": [a, c, b], "reversed": [c, b, a],
         "appended": [a, b, c, a], "the file twice": [a, b, c, head, a, b, c],
-        "an empty chunk": [a, b, c, b""[:0] + bytes(16)],
+        "an empty chunk": [a, b, c, bytes(16)],
         "a byte more": [a, b, c, b"\0"],
     }
     return [(name, head + b"".join(row)) for name, row in table.items()]
@@ -123,14 +122,19 @@ class Ward:
 
     def __init__(self, server, message, *ways):
         self.server = server
-        self.user = enrolled(server)
+        self.message = message
+        self.is_long = len(message) > corpus.CHUNK
+        self.subject = re.search(rb"Subject: ([^\r]*)", message).group(1)
+        # doveadm needs the userdb's identity, as it has no password.
+        key = age.keygen()
+        self.user = server.user(mail_seal_recipient=key.recipient,
+                                mail_seal_identity=key.identity)
         self._append([GOOD, message])
         sample = disk.stored(server, self.user)[1].content
         damaged = [variant for way in ways for variant in way(sample)]
         self.names = [name for name, _ in damaged]
         self._append([message] * (len(damaged) - 1) + [GOOD])
         self.stored = disk.stored(server, self.user)
-        self.paths = [stored.path for stored in self.stored]
         self.whole = [stored.content for stored in self.stored]
         assert len(self.stored) == len(damaged) + 2
         for stored, (_, content) in zip(self.stored[1:], damaged):
@@ -140,10 +144,6 @@ class Ward:
     def _append(self, messages):
         with Imap(self.server, self.user) as imap:
             imap.ok(b"APPEND INBOX" + b"".join(map(append_part, messages)))
-
-    def restore(self):
-        for stored, content in zip(self.stored, self.whole):
-            disk.replace(stored, content)
 
     def session(self):
         self.server.allow_log(DAMAGE_LOG)
@@ -172,6 +172,13 @@ def ward(server, request):
     return Ward(server, LONG, rows, at_borders)
 
 
+def damage_lines(server):
+    """The UIDs of the messages that the log calls damaged, after LOGOUT."""
+    server.expect_log("Logged out")
+    uids = re.findall(r"Error: Mailbox \w+: UID[= ](\d+)", server.new_log())
+    return [int(uid) for uid in uids]
+
+
 def refused(reply, name):
     assert reply.status == "NO", f"{name}: {reply.status} {reply.text!r}"
     assert b"damaged" in reply.text or b"does not have" in reply.text, \
@@ -182,11 +189,35 @@ def refused(reply, name):
 
 @pytest.mark.parametrize("items", [
     "BODY.PEEK[]", "BODY.PEEK[]<0.20>", "BODY.PEEK[TEXT]", "RFC822",
-    "BINARY.PEEK[]", "BINARY.PEEK[1]"])
+    "BINARY.PEEK[]", "BINARY.PEEK[1]", "BINARY.SIZE[1]", "BODYSTRUCTURE",
+    "PREVIEW", "(BODY.PEEK[] BODYSTRUCTURE ENVELOPE)"])
 def test_each_is_refused(ward, items):
+    """… with a line in the log, one for each, however often it is asked."""
     with ward.session() as imap:
         for number, name in ward.each():
             refused(imap.cmd(f"FETCH {number} {items}"), name)
+        imap.ok("NOOP")
+        assert imap.cmd(f"FETCH {ward.first}:{ward.last} {items}").status == \
+            "NO"
+        imap.ok("LOGOUT")
+    assert sorted(damage_lines(ward.server)) == \
+        list(range(ward.first, ward.last + 1))
+
+
+@pytest.mark.parametrize("items", [
+    "ENVELOPE", "BODY.PEEK[HEADER]", "BODY.PEEK[HEADER.FIELDS (Subject)]",
+    "RFC822.HEADER"])
+def test_headers_are_whole_or_refused(ward, items):
+    """They lie in the first chunk, which may be authentic where others
+    aren't."""
+    with ward.session() as imap:
+        for number, name in ward.each():
+            reply = imap.cmd(f"FETCH {number} {items}")
+            if reply.status == "OK":
+                assert ward.subject in reply.raw, name
+                assert ward.is_long
+            else:
+                refused(reply, name)
         imap.ok("NOOP")
 
 
@@ -198,3 +229,94 @@ def test_the_others_are_delivered(ward):
         assert reply.raw.count(GOOD) == reply.raw.count(b"{") == 2
         assert SECRET not in reply.raw
         assert imap.body(1) == GOOD
+
+
+@pytest.mark.parametrize("command, answer", [
+    ("SEARCH TEXT well", b"* SEARCH 1 {last}"),
+    ("SEARCH BODY well", b"* SEARCH 1 {last}"),
+    ("SEARCH SUBJECT good", b"* SEARCH 1 {last}"),
+    ("SEARCH NOT TEXT well", None),
+    ("SORT (SUBJECT) UTF-8 ALL", None),
+    ("THREAD REFERENCES UTF-8 ALL", None),
+])
+def test_searches_tell_that_they_are_incomplete(ward, command, answer):
+    with ward.session() as imap:
+        reply = imap.cmd(command)
+        assert reply.status == "NO" and b"damaged" in reply.text
+        if answer is not None:
+            expected = answer.replace(b"{last}", b"%d" % (ward.last + 1))
+            assert reply.raw.strip() == expected
+        imap.ok("NOOP")
+        imap.ok("LOGOUT")
+    lines = damage_lines(ward.server)
+    assert len(lines) == len(set(lines))
+
+
+def test_sizes_dates_and_flags_need_no_content(ward):
+    with ward.session() as imap:
+        reply = imap.ok("FETCH 1:* (UID RFC822.SIZE INTERNALDATE FLAGS)")
+        sizes = re.findall(rb"RFC822.SIZE (\d+)", reply.raw)
+        assert len(sizes) == ward.last + 1
+        assert set(sizes[1:-1]) == {b"%d" % len(ward.message)}
+        imap.ok("SORT (SIZE ARRIVAL) UTF-8 ALL")
+        imap.ok(r"STORE 1:* +FLAGS.SILENT (keyword)")
+
+
+def test_copies_are_as_damaged(ward):
+    """The own user's copy is made without looking into the message."""
+    with ward.session() as imap:
+        imap.cmd("CREATE Copies")
+        imap.ok(f"COPY {ward.first}:{ward.first + 5} Copies")
+        imap.select("Copies")
+        for number in range(1, 7):
+            refused(imap.cmd(f"FETCH {number} BODY.PEEK[]"), number)
+        imap.ok("CLOSE")
+        imap.ok("DELETE Copies")
+
+
+def test_pop3(ward):
+    ward.server.allow_log(DAMAGE_LOG)
+    with Pop3(ward.server, ward.user) as pop3:
+        assert b"good" in pop3.ok("RETR 1", multiline=True)
+        for number, name in ward.each():
+            for command in (f"RETR {number}", f"TOP {number} 1"):
+                answer = pop3.cmd(command, multiline=True)
+                assert answer.startswith(b"-ERR"), f"{name}: {answer[:80]!r}"
+        assert b"well" in pop3.ok(f"RETR {ward.last + 1}", multiline=True)
+        pop3.ok("QUIT")
+
+
+def test_doveadm_fetch_fails(ward):
+    """… where a damaged message is asked for, and only there."""
+    ward.server.allow_log(DAMAGE_LOG)
+
+    def fetch(uid):
+        return ward.server.doveadm(
+            "fetch", "-u", ward.user.name, "text", "mailbox", "INBOX", "uid",
+            str(uid), check=False)
+
+    assert b"all is well" in fetch(1).stdout
+    for uid in range(ward.first, ward.last + 1, 25):
+        done = fetch(uid)
+        assert done.returncode != 0, ward.names[uid - ward.first]
+        assert SECRET not in done.stdout
+
+
+def test_nothing_is_rewritten_and_all_comes_back(ward):
+    """Runs last: the files are what they were, and so are names and sizes."""
+    found = disk.stored(ward.server, ward.user)
+    assert [stored.content for stored in found] == \
+        [stored.content for stored in ward.stored]
+    assert [stored.size_field for stored in found] == \
+        [stored.size_field for stored in ward.stored]
+    for stored, content in zip(found, ward.whole):
+        disk.replace(stored, content)
+    with ward.session() as imap:
+        reply = imap.ok("FETCH 1:* (RFC822.SIZE BODY.PEEK[])")
+        assert reply.raw.count(b"RFC822.SIZE %d " % len(ward.message)) == \
+            ward.last - ward.first + 1
+        assert reply.raw.count(ward.message) == ward.last - ward.first + 1
+        assert reply.raw.count(GOOD) == 2
+    ward.server.doveadm("force-resync", "-u", ward.user.name, "INBOX")
+    with ward.session() as imap:
+        assert imap.body(ward.first) == ward.message
