@@ -2,6 +2,7 @@
 #include "lib.h"
 #include "crypto/secret.h"
 #include "aead-private.h"
+#include "pages.h"
 
 #include <dlfcn.h>
 #include <openssl/crypto.h>
@@ -38,21 +39,64 @@ static bool find_functions(void *library)
 #undef FIND
 }
 
-static EVP_CIPHER *load_cipher(void)
+static EVP_CIPHER_CTX *
+create_context(EVP_CIPHER *cipher, const uint8_t key[AEAD_KEY_SIZE])
 {
-	OSSL_LIB_CTX *libctx;
-	void *library;
+	EVP_CIPHER_CTX *ctx = openssl.EVP_CIPHER_CTX_new();
 
-	library = dlopen(SONAME(OPENSSL_SHLIB_VERSION), RTLD_NOW | RTLD_LOCAL);
-	if (library == NULL || !find_functions(library))
-		return NULL;
+	if (ctx == NULL)
+		i_fatal_status(FATAL_OUTOFMEM, "EVP_CIPHER_CTX_new() failed");
+	/* the direction comes with each nonce */
+	if (openssl.EVP_CipherInit_ex2(ctx, cipher, key, NULL, 1, NULL) != 1)
+		i_panic("OpenSSL refuses a ChaCha20-Poly1305 key");
+	return ctx;
+}
+
+static EVP_CIPHER *fetch_cipher(void)
+{
+	static const uint8_t no_key[AEAD_KEY_SIZE] = { 0 };
 	/* A context of our own: what openssl.cnf says of providers is for TLS,
 	   and must not keep anyone from their mail. Dovecot's own use of
 	   OpenSSL in this process isn't touched either. */
-	libctx = openssl.OSSL_LIB_CTX_new();
+	OSSL_LIB_CTX *libctx = openssl.OSSL_LIB_CTX_new();
+	EVP_CIPHER *cipher;
+
 	if (libctx == NULL)
 		return NULL;
-	return openssl.EVP_CIPHER_fetch(libctx, "ChaCha20-Poly1305", NULL);
+	cipher = openssl.EVP_CIPHER_fetch(libctx, "ChaCha20-Poly1305", NULL);
+	if (cipher != NULL) {
+		/* the first use still starts something */
+		openssl.EVP_CIPHER_CTX_free(create_context(cipher, no_key));
+	}
+	return cipher;
+}
+
+/* Loading OpenSSL makes 4 MiB of it resident, three quarters of which serve
+   only to start it (relocations, error strings, tables of all algorithms). That
+   would be the peak of a process that is small otherwise. So pages are given
+   back in between: ours to start with, of which most have done their duty, then
+   what each step leaves. If something else has loaded OpenSSL it is left alone:
+   it may be in full use, and costs nothing more. */
+static EVP_CIPHER *load_cipher(void)
+{
+	static const char soname[] = SONAME(OPENSSL_SHLIB_VERSION);
+	void *library = dlopen(soname, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+	bool loaded = library != NULL;
+	EVP_CIPHER *cipher;
+
+	if (!loaded) {
+		crypto_pages_release("/libdovecot");
+		library = dlopen(soname, RTLD_NOW | RTLD_LOCAL);
+		if (library == NULL)
+			return NULL;
+		crypto_pages_release(soname);
+	}
+	if (!find_functions(library))
+		return NULL;
+	cipher = fetch_cipher();
+	if (!loaded)
+		crypto_pages_release(soname);
+	return cipher;
 }
 
 /* Fetched once: it takes a thousand times longer than to use it. Neither it
@@ -72,17 +116,10 @@ static EVP_CIPHER *get_cipher(void)
 struct aead_openssl *aead_openssl_init(const uint8_t key[AEAD_KEY_SIZE])
 {
 	EVP_CIPHER *cipher = get_cipher();
-	EVP_CIPHER_CTX *ctx;
 
 	if (cipher == NULL)
 		return NULL;
-	ctx = openssl.EVP_CIPHER_CTX_new();
-	if (ctx == NULL)
-		i_fatal_status(FATAL_OUTOFMEM, "EVP_CIPHER_CTX_new() failed");
-	/* the direction comes with each nonce */
-	if (openssl.EVP_CipherInit_ex2(ctx, cipher, key, NULL, 1, NULL) != 1)
-		i_panic("OpenSSL refuses a ChaCha20-Poly1305 key");
-	return (struct aead_openssl *)ctx;
+	return (struct aead_openssl *)create_context(cipher, key);
 }
 
 void aead_openssl_deinit(struct aead_openssl **_aead)
