@@ -44,16 +44,16 @@ static bool init_wrapped(struct imap_fetch_init_context *ctx, unsigned int idx)
 	struct imap_fetch_context_handler *added;
 	struct prepared_fetch *fetch;
 	unsigned int count = array_count(&fetch_ctx->handlers);
+	unsigned int buffered_count = fetch_ctx->buffered_handlers_count;
 
 	if (!wrapped_handlers[idx].init(ctx))
 		return FALSE;
+	/* Buffered handlers, which go before the others, send no bodies. */
 	if (array_count(&fetch_ctx->handlers) == count ||
+	    fetch_ctx->buffered_handlers_count > buffered_count ||
 	    !wants_body(ctx->name))
 		return TRUE;
-	/* Buffered handlers, which come first, send no bodies. */
 	added = array_back_modifiable(&fetch_ctx->handlers);
-	if (added->buffered)
-		return TRUE;
 	fetch = p_new(ctx->pool, struct prepared_fetch, 1);
 	fetch->handler = added->handler;
 	fetch->context = added->context;

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A damaged message is a clear NO, and nothing else is disturbed by it."""
 
+import glob
+import os
 import re
 
 import pytest
 
 from harness import age, corpus, disk
 from harness.config import Setup
+from harness.seal import enrolled
 from harness.wire import Imap, Pop3, append_part
 
 CHUNK = corpus.CHUNK + 16
@@ -85,6 +88,7 @@ def odd_files(sealed):
     share = stanza_on.split(b" ")[2][:43]
     body = b"A" * 43 + b"\n"
     tail = b"--- " + b"A" * 43 + b"\n" + bytes(100)
+    other = age.seal(age.keygen().recipient, SMALL)
     lone = b"-> X25519 " + share + b"\n" + body
     return [
         ("empty", b""),
@@ -106,7 +110,11 @@ def odd_files(sealed):
         ("a low-order point", version + b"-> X25519 " + b"A" * 43 + b"\n" +
          body + tail),
         ("no stanza", version + tail),
-        ("another key's stanza", age.seal(age.keygen().recipient, SMALL)),
+        ("another's message", other),
+        ("another's header, this payload",
+         other[:header_size(other)] + sealed[header_size(sealed):]),
+        ("this header, another's payload",
+         sealed[:header_size(sealed)] + other[header_size(other):]),
         ("a passphrase would open it", version + b"-> scrypt " + b"A" * 22 +
          b" 18\n" + body + lone + tail),
         ("its header, another payload", sealed[:header_size(sealed)] +
@@ -320,3 +328,113 @@ def test_nothing_is_rewritten_and_all_comes_back(ward):
     ward.server.doveadm("force-resync", "-u", ward.user.name, "INBOX")
     with ward.session() as imap:
         assert imap.body(ward.first) == ward.message
+
+
+# Alone in a mailbox
+
+
+def put_damaged(server, message, damage, copies=1):
+    """A user with these messages, of which damage(file) replaces the last."""
+    server.allow_log(DAMAGE_LOG)
+    user = enrolled(server)
+    with Imap(server, user) as imap:
+        for _ in range(copies):
+            imap.append(message)
+    stored = disk.stored(server, user)
+    disk.replace(stored[-1], damage(stored[0].content))
+    return user, stored[-1]
+
+
+def test_damaged_copy_after_the_whole_message(server):
+    """It has the same header: that is no proof that it is the same."""
+    user, _ = put_damaged(server, LONG, lambda sealed: sealed[:-1], copies=2)
+    with Imap(server, user) as imap:
+        imap.select()
+        assert imap.body(1) == LONG
+        refused(imap.cmd("FETCH 2 BODY.PEEK[]"), "copy")
+        assert imap.body(1) == LONG
+
+
+def test_cache_outlives_damage(serve, storage):
+    server = serve(Setup(storage=storage, never_cache=False))
+    user = enrolled(server)
+    items = "(ENVELOPE BODYSTRUCTURE RFC822.SIZE)"
+    with Imap(server, user) as imap:
+        imap.append(LONG)
+        imap.select()
+        # Dovecot caches what was asked for before, when it closes a mailbox.
+        imap.ok(f"FETCH 1 {items}")
+        before = imap.ok(f"FETCH 1 {items}").raw
+        imap.ok("LOGOUT")
+    stored, = disk.stored(server, user)
+    whole = stored.content
+    caches = glob.glob(f"{user.home}/mail/**/dovecot.index.cache",
+                       recursive=True)
+    inodes = [os.stat(path).st_ino for path in caches]
+    server.allow_log(DAMAGE_LOG)
+    disk.replace(stored, flip(whole, len(whole) - 100))
+    with Imap(server, user) as imap:
+        imap.select()
+        refused(imap.cmd("FETCH 1 BODY.PEEK[]"), "cached")
+        assert imap.ok(f"FETCH 1 {items}").raw == before
+        refused(imap.cmd("FETCH 1 BODY.PEEK[TEXT]"), "cached")
+    assert inodes and [os.stat(path).st_ino for path in caches] == inodes
+    stored, = disk.stored(server, user)
+    disk.replace(stored, whole)
+    with Imap(server, user) as imap:
+        imap.select()
+        assert imap.ok(f"FETCH 1 {items}").raw == before
+        assert imap.body(1) == LONG
+    assert "orrupted" not in server.new_log()
+
+
+# Above the size up to which a message is authenticated before it is sent.
+HUGE = corpus.of_size(5 << 20, "\n")
+MIDDLE = 40 * CHUNK
+
+
+def received(imap, command):
+    """All that comes until the answer or the end of the connection."""
+    tag = imap.start(command)
+    data = b""
+    while not re.search(rb"(?m)^" + tag + rb" (OK|NO).*\r\n\Z", data[-200:]):
+        piece = imap.sock.recv(1 << 20)
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def literal_in(data, size):
+    """What was sent of a literal; nothing of it if there was a NO."""
+    _, promised, after = data.partition(b"{%d}\r\n" % size)
+    if not promised:
+        assert b" NO " in data and b"{" not in data, data[:200]
+    return after[:size]
+
+
+@pytest.mark.parametrize("damage", [
+    lambda sealed: flip(sealed, MIDDLE),
+    lambda sealed: sealed[:MIDDLE],
+    lambda sealed: sealed[:header_size(sealed) + 40 * CHUNK],
+    lambda sealed: sealed[:MIDDLE] + sealed[MIDDLE + CHUNK:],
+], ids=["flipped", "cut", "cut between chunks", "chunk left out"])
+def test_huge_message_is_never_whole_and_never_wrong(server, damage):
+    user, _ = put_damaged(server, HUGE, damage, copies=2)
+    server.allow_log(r"read\(.*authentic")
+    with Imap(server, user) as imap:
+        imap.select()
+        data = received(imap, "FETCH 2 BODY.PEEK[]")
+        body = literal_in(data, len(HUGE))
+        assert len(body) < len(HUGE) and HUGE.startswith(body)
+    with Imap(server, user) as imap:
+        imap.select()
+        assert imap.body(1) == HUGE
+        for start in range(2 << 20, 3 << 20, 1 << 18):
+            data = received(imap, f"FETCH 2 BODY.PEEK[]<{start}.1000>")
+            body = literal_in(data, 1000)
+            assert HUGE[start:start + 1000].startswith(body)
+            if len(body) < 1000:
+                break
+        else:
+            raise AssertionError("the damage was not met")
