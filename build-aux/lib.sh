@@ -59,9 +59,14 @@ is_installed() {
 		installed ]
 }
 
+# apt-get; what it says is shown if it fails.
 apt() {
-	DEBIAN_FRONTEND=noninteractive \
-		apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 "$@"
+	DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 \
+		-o DPkg::Lock::Timeout=600 "$@" </dev/null \
+		>"$cache/apt.log" 2>&1 || {
+		tail -n 30 "$cache/apt.log"
+		die "failed: apt-get $*"
+	}
 }
 
 # Install those of the packages that are missing. No service is started, and
@@ -78,15 +83,19 @@ install_packages() (
 	flock 9
 	forbid_services
 	trap allow_services EXIT
-	apt update && apt install --no-install-recommends "${missing[@]}" ||
-		die "apt-get could not install: ${missing[*]}"
+	apt update
+	apt install --no-install-recommends "${missing[@]}"
 	case " ${missing[*]} " in
-	*" dovecot-core "*)
-		deb-systemd-helper disable dovecot.service dovecot.socket
-		update-rc.d dovecot defaults-disabled
-		;;
-	esac >/dev/null
+	*" dovecot-core "*) disable_dovecot ;;
+	esac
 )
+
+# Not at boot either: what the package's own removal would do.
+disable_dovecot() {
+	update-rc.d dovecot disable
+	DPKG_MAINTSCRIPT_PACKAGE=dovecot-core \
+		deb-systemd-helper disable dovecot.service dovecot.socket
+} >/dev/null
 
 # policy-rc.d is what Debian asks before it starts a service.
 policy=/usr/sbin/policy-rc.d
