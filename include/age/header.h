@@ -45,7 +45,11 @@ struct age_header {
    needed (a caller at the end of its file takes this for a truncated header);
    -1 and error_r if it is malformed, of another version, or larger than
    AGE_HEADER_MAX_SIZE. The error says what was found at which line and what
-   the specification wants. */
+   the specification wants.
+
+   Wrong bytes are noticed as soon as they come, and nothing is allocated before
+   the header is whole. But each call starts anew: a caller that gets 0 calls
+   again with twice as much, or at the end, not with every byte. */
 int age_header_parse(pool_t pool, const uint8_t *data, size_t size,
 		     struct age_header *header_r, const char **error_r)
 	ATTR_WARN_UNUSED_RESULT;

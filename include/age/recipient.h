@@ -44,8 +44,10 @@ int age_header_seal(const struct age_recipient *const *recipients,
 
 /* Try the identities in their order on all stanzas. Returns 1 and file_key_r,
    which the caller wipes, once the header's MAC was verified; 0 if no identity
-   opens it; -1 and error_r if a stanza is malformed or the MAC is wrong.
-   file_key_r is zeroed unless 1 is returned. */
+   opens it; -1 and error_r if a stanza is malformed, a stanza that must be
+   alone isn't, or the MAC is wrong. Stanzas behind the one that opens aren't
+   looked at: the MAC vouches for them. file_key_r is zeroed unless 1 is
+   returned. */
 int age_header_open(const struct age_header *header,
 		    const struct age_identity *const *identities,
 		    unsigned int count,

@@ -4,7 +4,8 @@
 
 /* ChaCha20-Poly1305 as in RFC 8439, without associated data. A cipher holds
    one key and serves any number of messages; the caller sees to it that no
-   nonce comes twice. Sizes are bytes. */
+   nonce comes twice. Sizes are bytes. libsodium does the work for small
+   messages; OpenSSL, which is loaded with the first large one, for those. */
 
 #define AEAD_KEY_SIZE 32
 #define AEAD_NONCE_SIZE 12

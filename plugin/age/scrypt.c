@@ -53,7 +53,8 @@ static int scrypt_wrap(const struct age_recipient *_recipient, pool_t pool,
 }
 
 static int parse_stanza(const struct age_stanza *stanza,
-			unsigned int max_log_n, uint8_t salt_r[SCRYPT_SALT_SIZE],
+			unsigned int max_log_n,
+			uint8_t salt_r[SCRYPT_SALT_SIZE],
 			uint32_t *log_n_r, const char **error_r)
 {
 	int ret;

@@ -160,104 +160,105 @@ static void test_header_accepted(void)
 }
 
 /* None of these is whole: wrong bytes must be noticed as soon as they come. */
+static const struct {
+	const char *name, *src, *error;
+} rejected[] = {
+	{ "first byte", "b", "Line 1 of the header doesn't begin with "
+	  "\"age-encryption.org/\": this is no age file" },
+	{ "armor", "-", "Line 1 of the header doesn't" },
+	{ "a mail", "R", "Line 1 of the header doesn't" },
+	{ "version 2", "age-encryption.org/v2",
+	  "Line 1 of the header isn't \"age-encryption.org/v1\": "
+	  "no other version can be read" },
+	{ "version 10", "age-encryption.org/v10", "Line 1 of" },
+	{ "no version", "age-encryption.org/\n", "Line 1 of" },
+	{ "carriage return", "age-encryption.org/v1\r", "Line 1 of" },
+	{ "space", "age-encryption.org/v1 ", "Line 1 of" },
+	{ "upper case", "A", "Line 1 of" },
+	{ "no stanza", V1"--", "Line 2 of the header ends it without "
+	  "any stanza" },
+	{ "empty line", V1"\n", "Line 2 of the header doesn't begin "
+	  "with \"-> \" or \"--- \"" },
+	{ "stanza without dash", V1">", "Line 2 of the header does" },
+	{ "stanza without space", V1"->a", "Line 2 of the header do" },
+	{ "stanza without arguments", V1"->\n", "Line 2 of the header" },
+	{ "empty argument alone", V1"-> \n", "Line 2 of the header has "
+	  "a line feed where an argument is expected" },
+	{ "two spaces", V1"->  ", "Line 2 of the header has a space "
+	  "where an argument is expected" },
+	{ "two spaces between", V1"-> a  ", "Line 2 of the header has "
+	  "a space where an argument is expected" },
+	{ "space at the end", V1"-> a \n", "Line 2 of the header has "
+	  "a line feed where an argument is expected" },
+	{ "tab", V1"-> a\t", "Line 2 of the header has the byte 0x09 "
+	  "where" },
+	{ "carriage return in arguments", V1"-> a\r", "Line 2 of the "
+	  "header has a carriage return where" },
+	{ "DEL", V1"-> \x7f", "Line 2 of the header has the byte 0x7f" },
+	{ "eighth bit", V1"-> \xc3", "Line 2 of the header has the "
+	  "byte 0xc3" },
+	{ "space before body", V1"-> a\n ", "Line 3 of the header has "
+	  "a space where only base64 may stand" },
+	{ "padding", V1"-> a\nAQ=", "Line 3 of the header has '=' "
+	  "where" },
+	{ "alphabet of URLs", V1"-> a\n_", "Line 3 of the header has "
+	  "'_' where" },
+	{ "carriage return in body", V1"-> a\nAQ\r", "Line 3 of the "
+	  "header has a carriage return where" },
+	{ "no body", V1"-> a\n-", "Line 3 of the header has '-' "
+	  "where" },
+	{ "no final line", V1"-> a\n"LINE64"\n-", "Line 4 of the "
+	  "header has '-' where" },
+	{ "leftover bits", V1"-> a\nAR\n", "Line 3 of the header isn't "
+	  "canonical base64" },
+	{ "one character", V1"-> a\n"LINE64"\nA\n", "Line 4 of the "
+	  "header isn't canonical base64" },
+	{ "line of 65", V1"-> a\n"LINE64"B", "Line 3 of the header has "
+	  "more than 64 characters of base64" },
+	{ "two short lines", V1"-> a\nAQ\nA", "Line 4 of the header "
+	  "doesn't begin with \"-> \" or \"--- \"" },
+	{ "MAC without space", V1"-> a\n\n---G", "Line 4 of the header "
+	  "doesn't begin with \"--- \" and a MAC" },
+	{ "two dashes", V1"-> a\n\n-- ", "Line 4 of the header does" },
+	{ "no MAC", V1"-> a\n\n---\n", "Line 4 of the header doesn't" },
+	{ "MAC cut off", V1"-> a\n\n--- GyEK\n", "Line 4 of the header "
+	  "has 4 characters of MAC instead of 43" },
+	{ "MAC of 42", V1"-> a\n\n--- GyEKwO52X8ZDvj9jro+av8aNKo/ntTOgN"
+	  "01yaE0ldQ\n", "Line 4 of the header has 42 characters of MAC" },
+	{ "MAC of 44", V1"-> a\n\n--- GyEKwO52X8ZDvj9jro+av8aNKo/ntTOgN"
+	  "01yaE0lduQA", "Line 4 of the header has more than 43 " },
+	{ "leftover bits of the MAC", V1"-> a\n\n--- GyEKwO52X8ZDvj9jr"
+	  "o+av8aNKo/ntTOgN01yaE0lduR\n", "Line 4 of the header isn't" },
+	{ "two spaces before MAC", V1"-> a\n\n---  ", "Line 4 of the "
+	  "header has a space where only base64 may stand" },
+	{ "space behind MAC", V1"-> a\n\n--- GyEKwO52X8ZDvj9jro+av8aNKo"
+	  "/ntTOgN01yaE0lduQ ", "Line 4 of the header has a space" },
+	{ "carriage return behind MAC", V1"-> a\n\n--- GyEKwO52X8ZDvj9j"
+	  "ro+av8aNKo/ntTOgN01yaE0lduQ\r", "Line 4 of the header has" },
+	{ "padded MAC", V1"-> a\n\n--- GyEKwO52X8ZDvj9jro+av8aNKo/ntTOg"
+	  "N01yaE0lduQ=", "Line 4 of the header has '='" },
+};
+
 static void test_header_rejected(void)
 {
-	static const struct {
-		const char *name, *src, *error;
-	} tests[] = {
-		{ "first byte", "b", "Line 1 of the header doesn't begin with "
-		  "\"age-encryption.org/\": this is no age file" },
-		{ "armor", "-", "Line 1 of the header doesn't" },
-		{ "a mail", "R", "Line 1 of the header doesn't" },
-		{ "version 2", "age-encryption.org/v2",
-		  "Line 1 of the header isn't \"age-encryption.org/v1\": "
-		  "no other version can be read" },
-		{ "version 10", "age-encryption.org/v10", "Line 1 of" },
-		{ "no version", "age-encryption.org/\n", "Line 1 of" },
-		{ "carriage return", "age-encryption.org/v1\r", "Line 1 of" },
-		{ "space", "age-encryption.org/v1 ", "Line 1 of" },
-		{ "upper case", "A", "Line 1 of" },
-		{ "no stanza", V1"--", "Line 2 of the header ends it without "
-		  "any stanza" },
-		{ "empty line", V1"\n", "Line 2 of the header doesn't begin "
-		  "with \"-> \" or \"--- \"" },
-		{ "stanza without dash", V1">", "Line 2 of the header does" },
-		{ "stanza without space", V1"->a", "Line 2 of the header do" },
-		{ "stanza without arguments", V1"->\n", "Line 2 of the header" },
-		{ "empty argument alone", V1"-> \n", "Line 2 of the header has "
-		  "a line feed where an argument is expected" },
-		{ "two spaces", V1"->  ", "Line 2 of the header has a space "
-		  "where an argument is expected" },
-		{ "two spaces between", V1"-> a  ", "Line 2 of the header has "
-		  "a space where an argument is expected" },
-		{ "space at the end", V1"-> a \n", "Line 2 of the header has "
-		  "a line feed where an argument is expected" },
-		{ "tab", V1"-> a\t", "Line 2 of the header has the byte 0x09 "
-		  "where" },
-		{ "carriage return in arguments", V1"-> a\r", "Line 2 of the "
-		  "header has a carriage return where" },
-		{ "DEL", V1"-> \x7f", "Line 2 of the header has the byte 0x7f" },
-		{ "eighth bit", V1"-> \xc3", "Line 2 of the header has the "
-		  "byte 0xc3" },
-		{ "space before body", V1"-> a\n ", "Line 3 of the header has "
-		  "a space where only base64 may stand" },
-		{ "padding", V1"-> a\nAQ=", "Line 3 of the header has '=' "
-		  "where" },
-		{ "alphabet of URLs", V1"-> a\n_", "Line 3 of the header has "
-		  "'_' where" },
-		{ "carriage return in body", V1"-> a\nAQ\r", "Line 3 of the "
-		  "header has a carriage return where" },
-		{ "no body", V1"-> a\n-", "Line 3 of the header has '-' "
-		  "where" },
-		{ "no final line", V1"-> a\n"LINE64"\n-", "Line 4 of the "
-		  "header has '-' where" },
-		{ "leftover bits", V1"-> a\nAR\n", "Line 3 of the header isn't "
-		  "canonical base64" },
-		{ "one character", V1"-> a\n"LINE64"\nA\n", "Line 4 of the "
-		  "header isn't canonical base64" },
-		{ "line of 65", V1"-> a\n"LINE64"B", "Line 3 of the header has "
-		  "more than 64 characters of base64" },
-		{ "two short lines", V1"-> a\nAQ\nA", "Line 4 of the header "
-		  "doesn't begin with \"-> \" or \"--- \"" },
-		{ "MAC without space", V1"-> a\n\n---G", "Line 4 of the header "
-		  "doesn't begin with \"--- \" and a MAC" },
-		{ "two dashes", V1"-> a\n\n-- ", "Line 4 of the header does" },
-		{ "no MAC", V1"-> a\n\n---\n", "Line 4 of the header doesn't" },
-		{ "MAC cut off", V1"-> a\n\n--- GyEK\n", "Line 4 of the header "
-		  "has 4 characters of MAC instead of 43" },
-		{ "MAC of 42", V1"-> a\n\n--- GyEKwO52X8ZDvj9jro+av8aNKo/ntTOgN"
-		  "01yaE0ldQ\n", "Line 4 of the header has 42 characters of MAC" },
-		{ "MAC of 44", V1"-> a\n\n--- GyEKwO52X8ZDvj9jro+av8aNKo/ntTOgN"
-		  "01yaE0lduQA", "Line 4 of the header has more than 43 " },
-		{ "leftover bits of the MAC", V1"-> a\n\n--- GyEKwO52X8ZDvj9jr"
-		  "o+av8aNKo/ntTOgN01yaE0lduR\n", "Line 4 of the header isn't" },
-		{ "two spaces before MAC", V1"-> a\n\n---  ", "Line 4 of the "
-		  "header has a space where only base64 may stand" },
-		{ "space behind MAC", V1"-> a\n\n--- GyEKwO52X8ZDvj9jro+av8aNKo"
-		  "/ntTOgN01yaE0lduQ ", "Line 4 of the header has a space" },
-		{ "carriage return behind MAC", V1"-> a\n\n--- GyEKwO52X8ZDvj9j"
-		  "ro+av8aNKo/ntTOgN01yaE0lduQ\r", "Line 4 of the header has" },
-		{ "padded MAC", V1"-> a\n\n--- GyEKwO52X8ZDvj9jro+av8aNKo/ntTOg"
-		  "N01yaE0lduQ=", "Line 4 of the header has '='" },
-	};
 	struct age_header header;
 	const char *error;
 	unsigned int i;
 	pool_t pool;
 
-	for (i = 0; i < N_ELEMENTS(tests); i++) {
-		test_begin(t_strdup_printf("header: %s", tests[i].name));
-		test_assert(parse(tests[i].src, strlen(tests[i].src), &header,
-				  &pool, &error) == -1);
+	for (i = 0; i < N_ELEMENTS(rejected); i++) {
+		test_begin(t_strdup_printf("header: %s", rejected[i].name));
+		test_assert(parse(rejected[i].src, strlen(rejected[i].src),
+				  &header, &pool, &error) == -1);
 		/* the row may give but the beginning of the error */
-		if (error == NULL || strncmp(error, tests[i].error,
-					     strlen(tests[i].error)) != 0)
-			test_assert_strcmp(error, tests[i].error);
+		if (error == NULL || strncmp(error, rejected[i].error,
+					     strlen(rejected[i].error)) != 0)
+			test_assert_strcmp(error, rejected[i].error);
 		pool_unref(&pool);
 		/* and not before its last byte has come */
-		if (strlen(tests[i].src) > 1) {
-			test_assert(parse(tests[i].src,
-					  strlen(tests[i].src) - 1, &header,
+		if (strlen(rejected[i].src) > 1) {
+			test_assert(parse(rejected[i].src,
+					  strlen(rejected[i].src) - 1, &header,
 					  &pool, &error) == 0);
 			pool_unref(&pool);
 		}
@@ -366,8 +367,8 @@ static void test_header_limit(void)
 		test_assert(parse(data->data, data->used, &header, &pool,
 				  &error) == tests[i].ret);
 		if (tests[i].ret < 0) {
-			test_assert_strcmp(
-				error, "The header is larger than 262144 bytes");
+			test_assert_strcmp(error, "The header is larger "
+					   "than 262144 bytes");
 		}
 		pool_unref(&pool);
 		/* what follows doesn't count */
@@ -378,6 +379,25 @@ static void test_header_limit(void)
 		buffer_free(&data);
 		test_end();
 	}
+}
+
+/* With so many bytes and no end in sight there's nothing to wait for. */
+static void test_header_limit_reached(void)
+{
+	buffer_t *data = make_header(AGE_HEADER_MAX_SIZE + 1);
+	struct age_header header;
+	const char *error;
+	pool_t pool;
+
+	test_begin("header: at the limit and not whole");
+	test_assert(parse(data->data, AGE_HEADER_MAX_SIZE - 1, &header, &pool,
+			  &error) == 0);
+	pool_unref(&pool);
+	test_assert(parse(data->data, AGE_HEADER_MAX_SIZE, &header, &pool,
+			  &error) == -1);
+	pool_unref(&pool);
+	buffer_free(&data);
+	test_end();
 }
 
 /* Nothing is allocated for what isn't a header, however much of it there is. */
@@ -425,6 +445,7 @@ int main(void)
 		test_header_cut,
 		test_header_damage,
 		test_header_limit,
+		test_header_limit_reached,
 		test_header_junk,
 		NULL
 	};

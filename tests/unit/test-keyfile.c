@@ -26,75 +26,76 @@ static const char *secrets(const struct age_identities *identities)
 	return str_c(str);
 }
 
+static const struct {
+	const char *name, *text;
+	const char *secrets;	/* NULL: must be rejected */
+	const char *error;
+} keyfiles[] = {
+	{ "one", ID42"\n", "42", NULL },
+	{ "no end of line", ID42, "42", NULL },
+	{ "two", ID43"\n"ID42"\n", "4342", NULL },
+	{ "the same twice", ID42"\n"ID42"\n", "4242", NULL },
+	{ "CRLF", "# created\r\n\r\n"ID42"\r\n", "42", NULL },
+	{ "as age-keygen writes it",
+	  "# created: 2026-11-23T10:00:00Z\n# public key: age1zvkyg2lq"
+	  "zraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj\n"
+	  ID42"\n", "42", NULL },
+	{ "comments and empty lines",
+	  "#\n\n\n#"ID42"\n"ID43"\n#\n\n", "43", NULL },
+
+	{ "nothing", "", NULL, "There is no identity in it" },
+	{ "comments alone", "# "ID42"\n\n", NULL,
+	  "There is no identity in it" },
+	{ "typing mistake", "#\n"ID43"\n\n"ID42"X\n", NULL,
+	  "Line 4 of the identities is too long for an X25519 identity "
+	  "(AGE-SECRET-KEY-1...), the only kind known" },
+	{ "wrong checksum", ID42"\nAGE-SECRET-KEY-1GDP5XS6RGDP5XS6RGDP"
+	  "5XS6RGDP5XS6RGDP5XS6RGDP5XS6RGDPSST380Q\n", NULL,
+	  "Line 2 of the identities has a wrong checksum, "
+	  "check for a typing mistake" },
+	{ "too short", "AGE-SECRET-KEY-1GFP\n", NULL, "Line 1 of the "
+	  "identities has 19 characters instead of 74" },
+	{ "lower case", "age-secret-key-1gfpyysjzgfpyysjzgfpyysjzgfpyys"
+	  "jzgfpyysjzgfpyysjzgfpq4egaex\n", NULL, "Line 1 of the "
+	  "identities is in lower case instead of upper case" },
+	{ "space before", " "ID42"\n", NULL, "Line 1 of the identities "
+	  "is too long for an X25519 identity (AGE-SECRET-KEY-1...), "
+	  "the only kind known" },
+	{ "space before a comment", " #\n"ID42"\n", NULL,
+	  "Line 1 of the identities doesn't begin with "
+	  "AGE-SECRET-KEY-1" },
+	{ "a recipient", "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye8"
+	  "69xeexvn73equnujwj\n", NULL, "Line 1 of the identities "
+	  "doesn't begin with AGE-SECRET-KEY-1" },
+	{ "a plugin's", "AGE-PLUGIN-YUBIKEY-1QQQQQQ\n", NULL,
+	  "Line 1 of the identities doesn't begin with "
+	  "AGE-SECRET-KEY-1" },
+	{ "post-quantum", "AGE-SECRET-KEY-PQ-1GFPYYSJZGFPYYSJZGFPYYSJZ"
+	  "GFPYYSJZGFPYYSJZGFPYYSJZGFPQ0HGUHW\n", NULL,
+	  "Line 1 of the identities is too long for an X25519 identity "
+	  "(AGE-SECRET-KEY-1...), the only kind known" },
+	{ "an age file", "age-encryption.org/v1\n", NULL,
+	  "Line 1 of the identities doesn't begin with "
+	  "AGE-SECRET-KEY-1" },
+};
+
 static void test_keyfile_table(void)
 {
-	static const struct {
-		const char *name, *text;
-		const char *secrets;	/* NULL: must be rejected */
-		const char *error;
-	} tests[] = {
-		{ "one", ID42"\n", "42", NULL },
-		{ "no end of line", ID42, "42", NULL },
-		{ "two", ID43"\n"ID42"\n", "4342", NULL },
-		{ "the same twice", ID42"\n"ID42"\n", "4242", NULL },
-		{ "CRLF", "# created\r\n\r\n"ID42"\r\n", "42", NULL },
-		{ "as age-keygen writes it",
-		  "# created: 2026-11-23T10:00:00Z\n# public key: age1zvkyg2lq"
-		  "zraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj\n"
-		  ID42"\n", "42", NULL },
-		{ "comments and empty lines",
-		  "#\n\n\n#"ID42"\n"ID43"\n#\n\n", "43", NULL },
-
-		{ "nothing", "", NULL, "There is no identity in it" },
-		{ "comments alone", "# "ID42"\n\n", NULL,
-		  "There is no identity in it" },
-		{ "typing mistake", "#\n"ID43"\n\n"ID42"X\n", NULL,
-		  "Line 4 of the identities is too long for an X25519 identity "
-		  "(AGE-SECRET-KEY-1...), the only kind known" },
-		{ "wrong checksum", ID42"\nAGE-SECRET-KEY-1GDP5XS6RGDP5XS6RGDP"
-		  "5XS6RGDP5XS6RGDP5XS6RGDP5XS6RGDPSST380Q\n", NULL,
-		  "Line 2 of the identities has a wrong checksum, "
-		  "check for a typing mistake" },
-		{ "too short", "AGE-SECRET-KEY-1GFP\n", NULL, "Line 1 of the "
-		  "identities has 19 characters instead of 74" },
-		{ "lower case", "age-secret-key-1gfpyysjzgfpyysjzgfpyysjzgfpyys"
-		  "jzgfpyysjzgfpyysjzgfpq4egaex\n", NULL, "Line 1 of the "
-		  "identities is in lower case instead of upper case" },
-		{ "space before", " "ID42"\n", NULL, "Line 1 of the identities "
-		  "is too long for an X25519 identity (AGE-SECRET-KEY-1...), "
-		  "the only kind known" },
-		{ "space before a comment", " #\n"ID42"\n", NULL,
-		  "Line 1 of the identities doesn't begin with "
-		  "AGE-SECRET-KEY-1" },
-		{ "a recipient", "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye8"
-		  "69xeexvn73equnujwj\n", NULL, "Line 1 of the identities "
-		  "doesn't begin with AGE-SECRET-KEY-1" },
-		{ "a plugin's", "AGE-PLUGIN-YUBIKEY-1QQQQQQ\n", NULL,
-		  "Line 1 of the identities doesn't begin with "
-		  "AGE-SECRET-KEY-1" },
-		{ "post-quantum", "AGE-SECRET-KEY-PQ-1GFPYYSJZGFPYYSJZGFPYYSJZ"
-		  "GFPYYSJZGFPYYSJZGFPYYSJZGFPQ0HGUHW\n", NULL,
-		  "Line 1 of the identities is too long for an X25519 identity "
-		  "(AGE-SECRET-KEY-1...), the only kind known" },
-		{ "an age file", "age-encryption.org/v1\n", NULL,
-		  "Line 1 of the identities doesn't begin with "
-		  "AGE-SECRET-KEY-1" },
-	};
 	struct age_identities *identities;
 	const char *error;
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < N_ELEMENTS(tests); i++) {
-		test_begin(t_strdup_printf("keyfile: %s", tests[i].name));
+	for (i = 0; i < N_ELEMENTS(keyfiles); i++) {
+		test_begin(t_strdup_printf("keyfile: %s", keyfiles[i].name));
 		identities = age_identities_init();
 		error = NULL;
-		ret = age_identities_parse(identities, tests[i].text,
-					   strlen(tests[i].text), &error);
-		test_assert(ret == (tests[i].secrets != NULL ? 0 : -1));
-		test_assert_strcmp(error, tests[i].error);
+		ret = age_identities_parse(identities, keyfiles[i].text,
+					   strlen(keyfiles[i].text), &error);
+		test_assert(ret == (keyfiles[i].secrets != NULL ? 0 : -1));
+		test_assert_strcmp(error, keyfiles[i].error);
 		test_assert_strcmp(secrets(identities),
-				   ret == 0 ? tests[i].secrets : "");
+				   ret == 0 ? keyfiles[i].secrets : "");
 		age_identities_deinit(&identities);
 		test_assert(identities == NULL);
 		age_identities_deinit(&identities);

@@ -66,175 +66,176 @@ static int open_header(const void *data, size_t size, unsigned int use,
 	return ret;
 }
 
+static const struct {
+	const char *name, *header;
+	unsigned int use;
+	int ret;
+	const char *error;
+} stanzas[] = {
+	/* Made with Python; the stock age opens the first. */
+	{ "X25519", V1"-> X25519 "X_SHARE"\n"X_BODY X_MAC,
+	  USE_42, 1, NULL },
+	{ "X25519, behind others",
+	  V1"-> X25519 "X_SHARE"\n"X_BODY X_MAC, USE_ALL, 1, NULL },
+	{ "scrypt", V1"-> scrypt "SALT" 4\n"S_BODY S_MAC,
+	  USE_SCRYPT, 1, NULL },
+	{ "scrypt, behind others", V1"-> scrypt "SALT" 4\n"S_BODY S_MAC,
+	  USE_ALL, 1, NULL },
+	{ "argon2id", V1"-> "A_TYPE" "SALT" 2 8192\n"A_BODY A_MAC,
+	  USE_ARGON2ID, 1, NULL },
+	{ "stanzas of others", V1
+	  "-> example.org/kind a b!~\nBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH"
+	  "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\n\n"
+	  "-> X25519 Z13VdO13iTELPS52gfN5C0ZsdzsVIf7PNld5WDcepS8\n"
+	  "/cIpoFWzwbkbmav9SRPVdhwTlFj1nWwO2vHtsDiIwb0\n"
+	  "-> X25519 ST6C/HRGSlkmiBdiPSBTxeuOLMSpiLT+4XnsawENUx0\n"
+	  "B9wMVnwqPD/kjCGBwJKkOKYsh4WzPBlgZ7lELtydNN4\n"
+	  "--- GyEKwO52X8ZDvj9jro+av8aNKo/ntTOgN01yaE0lduQ\n",
+	  USE_42, 1, NULL },
+
+	{ "no identity", V1"-> X25519 "X_SHARE"\n"X_BODY X_MAC,
+	  0, 0, NULL },
+	{ "another's", V1"-> X25519 "X_SHARE"\n"X_BODY X_MAC,
+	  USE_ALL & ~USE_42, 0, NULL },
+	{ "wrong passphrase", V1"-> scrypt "SALT" 4\n"S_BODY S_MAC,
+	  USE_ALL & ~USE_SCRYPT, 0, NULL },
+	{ "wrong salt",
+	  V1"-> scrypt EBESExQVFhcYGRobHB0eHQ 4\n"S_BODY S_MAC,
+	  USE_SCRYPT, 0, NULL },
+	{ "wrong work factor", V1"-> scrypt "SALT" 5\n"S_BODY S_MAC,
+	  USE_SCRYPT, 0, NULL },
+	{ "wrong password", V1"-> "A_TYPE" "SALT" 2 8192\n"A_BODY A_MAC,
+	  USE_ALL & ~USE_ARGON2ID, 0, NULL },
+	{ "wrong passes", V1"-> "A_TYPE" "SALT" 3 8192\n"A_BODY A_MAC,
+	  USE_ARGON2ID, 0, NULL },
+	{ "wrong memory", V1"-> "A_TYPE" "SALT" 2 8193\n"A_BODY A_MAC,
+	  USE_ARGON2ID, 0, NULL },
+	{ "wrong tag", V1"-> X25519 "X_SHARE"\n"
+	  "CDQTZMz/cyLVoEo+akXDqYCu4A/7UHJ+vcxkdwcmut4\n"X_MAC,
+	  USE_42, 0, NULL },
+	{ "type in lower case", V1"-> x25519 "X_SHARE"\n"X_BODY X_MAC,
+	  USE_ALL, 0, NULL },
+	{ "longer type", V1"-> X25519a "X_SHARE"\n"X_BODY X_MAC,
+	  USE_ALL, 0, NULL },
+
+	{ "wrong MAC", V1"-> X25519 "X_SHARE"\n"X_BODY S_MAC,
+	  USE_42, -1, "The header's MAC is wrong" },
+	{ "wrong MAC for scrypt", V1"-> scrypt "SALT" 4\n"S_BODY X_MAC,
+	  USE_SCRYPT, -1, "The header's MAC is wrong" },
+	{ "a stanza added", V1"-> X25519 "X_SHARE"\n"X_BODY OTHER X_MAC,
+	  USE_42, -1, "The header's MAC is wrong" },
+	{ "X25519 without share", V1"-> X25519\n"X_BODY X_MAC,
+	  USE_42, -1, "The X25519 stanza has 1 arguments instead of 2" },
+	{ "X25519 with another argument",
+	  V1"-> X25519 "X_SHARE" a\n"X_BODY X_MAC,
+	  USE_42, -1, "The X25519 stanza has 3 arguments instead of 2" },
+	{ "short share", V1"-> X25519 Z13VdO13iTELPS52gfN5C0Zsdzs\n"
+	  X_BODY X_MAC, USE_42, -1, "The X25519 stanza's share isn't "
+	  "canonical base64 of 32 bytes" },
+	{ "long share", V1"-> X25519 "X_SHARE"A\n"X_BODY X_MAC,
+	  USE_42, -1, "The X25519 stanza's share isn't canonical "
+	  "base64 of 32 bytes" },
+	{ "leftover bits of the share",
+	  V1"-> X25519 Z13VdO13iTELPS52gfN5C0ZsdzsVIf7PNld5WDcepS9\n"
+	  X_BODY X_MAC, USE_42, -1, "The X25519 stanza's share isn't "
+	  "canonical base64 of 32 bytes" },
+	{ "share of low order", V1"-> X25519 "
+	  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"X_BODY X_MAC,
+	  USE_42, -1,
+	  "The X25519 stanza's share is a point of low order" },
+	{ "no body", V1"-> X25519 "X_SHARE"\n\n"X_MAC, USE_42, -1,
+	  "The X25519 stanza has a body of 0 bytes instead of 32" },
+	{ "long body", V1"-> X25519 "X_SHARE"\nCDQTZMz/cyLVoEo+akXDqYCu"
+	  "4A/7UHJ+vcxkdwcmut0A\n"X_MAC, USE_42, -1,
+	  "The X25519 stanza has a body of 33 bytes instead of 32" },
+	{ "malformed before one that would open",
+	  V1"-> X25519\n\n-> X25519 "X_SHARE"\n"X_BODY X_MAC, USE_42, -1,
+	  "The X25519 stanza has 1 arguments instead of 2" },
+
+	{ "scrypt beside another", V1"-> scrypt "SALT" 4\n"S_BODY OTHER
+	  S_MAC, USE_SCRYPT, -1, "The scrypt stanza must be the only "
+	  "one, here it is one of 2" },
+	{ "scrypt twice", V1"-> scrypt "SALT" 4\n"S_BODY"-> scrypt "SALT
+	  " 4\n"S_BODY S_MAC, USE_SCRYPT, -1, "The scrypt stanza must "
+	  "be the only one, here it is one of 2" },
+	{ "X25519 beside scrypt", V1"-> X25519 "X_SHARE"\n"X_BODY
+	  "-> scrypt "SALT" 4\n"S_BODY X_MAC, USE_42, -1,
+	  "The scrypt stanza must be the only one, "
+	  "here it is one of 2" },
+	{ "argon2id beside another", V1 OTHER"-> "A_TYPE" "SALT
+	  " 2 8192\n"A_BODY A_MAC, USE_42, -1, "The "A_TYPE" stanza "
+	  "must be the only one, here it is one of 2" },
+	{ "scrypt without work factor", V1"-> scrypt "SALT"\n"S_BODY
+	  S_MAC, USE_SCRYPT, -1,
+	  "The scrypt stanza has 2 arguments instead of 3" },
+	{ "scrypt with short salt", V1"-> scrypt EBESExQVFhcYGRobHB0e 4"
+	  "\n"S_BODY S_MAC, USE_SCRYPT, -1, "The scrypt stanza's salt "
+	  "isn't canonical base64 of 16 bytes" },
+	{ "scrypt with long body", V1"-> scrypt "SALT" 4\n"
+	  "dmZtOe1qRhfLfXgvY7jkPfklqwZPIDgBiClYojBWEuoA\n"S_MAC,
+	  USE_SCRYPT, -1,
+	  "The scrypt stanza has a body of 33 bytes instead of 32" },
+	{ "work factor 0", V1"-> scrypt "SALT" 0\n"S_BODY S_MAC,
+	  USE_SCRYPT, -1,
+	  "The scrypt stanza's work factor isn't a decimal number" },
+	{ "work factor 04", V1"-> scrypt "SALT" 04\n"S_BODY S_MAC,
+	  USE_SCRYPT, -1,
+	  "The scrypt stanza's work factor isn't a decimal number" },
+	{ "work factor +4", V1"-> scrypt "SALT" +4\n"S_BODY S_MAC,
+	  USE_SCRYPT, -1,
+	  "The scrypt stanza's work factor isn't a decimal number" },
+	{ "work factor 4x", V1"-> scrypt "SALT" 4x\n"S_BODY S_MAC,
+	  USE_SCRYPT, -1,
+	  "The scrypt stanza's work factor isn't a decimal number" },
+	{ "work factor above ours", V1"-> scrypt "SALT" 15\n"S_BODY
+	  S_MAC, USE_SCRYPT, -1, "The scrypt stanza's work factor is "
+	  "higher than the highest allowed, 2^14" },
+	{ "work factor above all", V1"-> scrypt "SALT
+	  " 18446744073709551620\n"S_BODY S_MAC, USE_SCRYPT, -1,
+	  "The scrypt stanza's work factor is higher than the highest "
+	  "allowed, 2^14" },
+	{ "argon2id without memory", V1"-> "A_TYPE" "SALT" 2\n"A_BODY
+	  A_MAC, USE_ARGON2ID, -1,
+	  "The "A_TYPE" stanza has 3 arguments instead of 4" },
+	{ "argon2id with long salt", V1"-> "A_TYPE" "SALT"A 2 8192\n"
+	  A_BODY A_MAC, USE_ARGON2ID, -1, "The "A_TYPE" stanza's salt "
+	  "isn't canonical base64 of 16 bytes" },
+	{ "argon2id with short body", V1"-> "A_TYPE" "SALT" 2 8192\nAQ\n"
+	  A_MAC, USE_ARGON2ID, -1,
+	  "The "A_TYPE" stanza has a body of 1 bytes instead of 32" },
+	{ "no passes", V1"-> "A_TYPE" "SALT" 0 8192\n"A_BODY A_MAC,
+	  USE_ARGON2ID, -1, "The "A_TYPE" stanza's number of passes "
+	  "isn't a number from 1 to 16" },
+	{ "17 passes", V1"-> "A_TYPE" "SALT" 17 8192\n"A_BODY A_MAC,
+	  USE_ARGON2ID, -1, "The "A_TYPE" stanza's number of passes "
+	  "isn't a number from 1 to 16" },
+	{ "passes beyond 32 bits", V1"-> "A_TYPE" "SALT" 4294967297 8192"
+	  "\n"A_BODY A_MAC, USE_ARGON2ID, -1, "The "A_TYPE" stanza's "
+	  "number of passes isn't a number from 1 to 16" },
+	{ "little memory", V1"-> "A_TYPE" "SALT" 2 8191\n"A_BODY A_MAC,
+	  USE_ARGON2ID, -1, "The "A_TYPE" stanza's memory in KiB "
+	  "isn't a number from 8192 to 1048576" },
+	{ "much memory", V1"-> "A_TYPE" "SALT" 2 1048577\n"A_BODY A_MAC,
+	  USE_ARGON2ID, -1, "The "A_TYPE" stanza's memory in KiB "
+	  "isn't a number from 8192 to 1048576" },
+	{ "memory in hex", V1"-> "A_TYPE" "SALT" 2 0x2000\n"A_BODY A_MAC,
+	  USE_ARGON2ID, -1, "The "A_TYPE" stanza's memory in KiB "
+	  "isn't a number from 8192 to 1048576" },
+};
+
 static void test_recipient_table(void)
 {
-	static const struct {
-		const char *name, *header;
-		unsigned int use;
-		int ret;
-		const char *error;
-	} tests[] = {
-		/* Made with Python; the stock age opens the first. */
-		{ "X25519", V1"-> X25519 "X_SHARE"\n"X_BODY X_MAC,
-		  USE_42, 1, NULL },
-		{ "X25519, behind others",
-		  V1"-> X25519 "X_SHARE"\n"X_BODY X_MAC, USE_ALL, 1, NULL },
-		{ "scrypt", V1"-> scrypt "SALT" 4\n"S_BODY S_MAC,
-		  USE_SCRYPT, 1, NULL },
-		{ "scrypt, behind others", V1"-> scrypt "SALT" 4\n"S_BODY S_MAC,
-		  USE_ALL, 1, NULL },
-		{ "argon2id", V1"-> "A_TYPE" "SALT" 2 8192\n"A_BODY A_MAC,
-		  USE_ARGON2ID, 1, NULL },
-		{ "stanzas of others", V1
-		  "-> example.org/kind a b!~\nBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH"
-		  "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\n\n"
-		  "-> X25519 Z13VdO13iTELPS52gfN5C0ZsdzsVIf7PNld5WDcepS8\n"
-		  "/cIpoFWzwbkbmav9SRPVdhwTlFj1nWwO2vHtsDiIwb0\n"
-		  "-> X25519 ST6C/HRGSlkmiBdiPSBTxeuOLMSpiLT+4XnsawENUx0\n"
-		  "B9wMVnwqPD/kjCGBwJKkOKYsh4WzPBlgZ7lELtydNN4\n"
-		  "--- GyEKwO52X8ZDvj9jro+av8aNKo/ntTOgN01yaE0lduQ\n",
-		  USE_42, 1, NULL },
-
-		{ "no identity", V1"-> X25519 "X_SHARE"\n"X_BODY X_MAC,
-		  0, 0, NULL },
-		{ "another's", V1"-> X25519 "X_SHARE"\n"X_BODY X_MAC,
-		  USE_ALL & ~USE_42, 0, NULL },
-		{ "wrong passphrase", V1"-> scrypt "SALT" 4\n"S_BODY S_MAC,
-		  USE_ALL & ~USE_SCRYPT, 0, NULL },
-		{ "wrong salt",
-		  V1"-> scrypt EBESExQVFhcYGRobHB0eHQ 4\n"S_BODY S_MAC,
-		  USE_SCRYPT, 0, NULL },
-		{ "wrong work factor", V1"-> scrypt "SALT" 5\n"S_BODY S_MAC,
-		  USE_SCRYPT, 0, NULL },
-		{ "wrong password", V1"-> "A_TYPE" "SALT" 2 8192\n"A_BODY A_MAC,
-		  USE_ALL & ~USE_ARGON2ID, 0, NULL },
-		{ "wrong passes", V1"-> "A_TYPE" "SALT" 3 8192\n"A_BODY A_MAC,
-		  USE_ARGON2ID, 0, NULL },
-		{ "wrong memory", V1"-> "A_TYPE" "SALT" 2 8193\n"A_BODY A_MAC,
-		  USE_ARGON2ID, 0, NULL },
-		{ "wrong tag", V1"-> X25519 "X_SHARE"\n"
-		  "CDQTZMz/cyLVoEo+akXDqYCu4A/7UHJ+vcxkdwcmut4\n"X_MAC,
-		  USE_42, 0, NULL },
-		{ "type in lower case", V1"-> x25519 "X_SHARE"\n"X_BODY X_MAC,
-		  USE_ALL, 0, NULL },
-		{ "longer type", V1"-> X25519a "X_SHARE"\n"X_BODY X_MAC,
-		  USE_ALL, 0, NULL },
-
-		{ "wrong MAC", V1"-> X25519 "X_SHARE"\n"X_BODY S_MAC,
-		  USE_42, -1, "The header's MAC is wrong" },
-		{ "wrong MAC for scrypt", V1"-> scrypt "SALT" 4\n"S_BODY X_MAC,
-		  USE_SCRYPT, -1, "The header's MAC is wrong" },
-		{ "a stanza added", V1"-> X25519 "X_SHARE"\n"X_BODY OTHER X_MAC,
-		  USE_42, -1, "The header's MAC is wrong" },
-		{ "X25519 without share", V1"-> X25519\n"X_BODY X_MAC,
-		  USE_42, -1, "The X25519 stanza has 1 arguments instead of 2" },
-		{ "X25519 with another argument",
-		  V1"-> X25519 "X_SHARE" a\n"X_BODY X_MAC,
-		  USE_42, -1, "The X25519 stanza has 3 arguments instead of 2" },
-		{ "short share", V1"-> X25519 Z13VdO13iTELPS52gfN5C0Zsdzs\n"
-		  X_BODY X_MAC, USE_42, -1, "The X25519 stanza's share isn't "
-		  "canonical base64 of 32 bytes" },
-		{ "long share", V1"-> X25519 "X_SHARE"A\n"X_BODY X_MAC,
-		  USE_42, -1, "The X25519 stanza's share isn't canonical "
-		  "base64 of 32 bytes" },
-		{ "leftover bits of the share",
-		  V1"-> X25519 Z13VdO13iTELPS52gfN5C0ZsdzsVIf7PNld5WDcepS9\n"
-		  X_BODY X_MAC, USE_42, -1, "The X25519 stanza's share isn't "
-		  "canonical base64 of 32 bytes" },
-		{ "share of low order", V1"-> X25519 "
-		  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"X_BODY X_MAC,
-		  USE_42, -1,
-		  "The X25519 stanza's share is a point of low order" },
-		{ "no body", V1"-> X25519 "X_SHARE"\n\n"X_MAC, USE_42, -1,
-		  "The X25519 stanza has a body of 0 bytes instead of 32" },
-		{ "long body", V1"-> X25519 "X_SHARE"\nCDQTZMz/cyLVoEo+akXDqYCu"
-		  "4A/7UHJ+vcxkdwcmut0A\n"X_MAC, USE_42, -1,
-		  "The X25519 stanza has a body of 33 bytes instead of 32" },
-		{ "malformed before one that would open",
-		  V1"-> X25519\n\n-> X25519 "X_SHARE"\n"X_BODY X_MAC, USE_42, -1,
-		  "The X25519 stanza has 1 arguments instead of 2" },
-
-		{ "scrypt beside another", V1"-> scrypt "SALT" 4\n"S_BODY OTHER
-		  S_MAC, USE_SCRYPT, -1, "The scrypt stanza must be the only "
-		  "one, here it is one of 2" },
-		{ "scrypt twice", V1"-> scrypt "SALT" 4\n"S_BODY"-> scrypt "SALT
-		  " 4\n"S_BODY S_MAC, USE_SCRYPT, -1, "The scrypt stanza must "
-		  "be the only one, here it is one of 2" },
-		{ "X25519 beside scrypt", V1"-> X25519 "X_SHARE"\n"X_BODY
-		  "-> scrypt "SALT" 4\n"S_BODY X_MAC, USE_42, -1,
-		  "The scrypt stanza must be the only one, "
-		  "here it is one of 2" },
-		{ "argon2id beside another", V1 OTHER"-> "A_TYPE" "SALT
-		  " 2 8192\n"A_BODY A_MAC, USE_42, -1, "The "A_TYPE" stanza "
-		  "must be the only one, here it is one of 2" },
-		{ "scrypt without work factor", V1"-> scrypt "SALT"\n"S_BODY
-		  S_MAC, USE_SCRYPT, -1,
-		  "The scrypt stanza has 2 arguments instead of 3" },
-		{ "scrypt with short salt", V1"-> scrypt EBESExQVFhcYGRobHB0e 4"
-		  "\n"S_BODY S_MAC, USE_SCRYPT, -1, "The scrypt stanza's salt "
-		  "isn't canonical base64 of 16 bytes" },
-		{ "scrypt with long body", V1"-> scrypt "SALT" 4\n"
-		  "dmZtOe1qRhfLfXgvY7jkPfklqwZPIDgBiClYojBWEuoA\n"S_MAC,
-		  USE_SCRYPT, -1,
-		  "The scrypt stanza has a body of 33 bytes instead of 32" },
-		{ "work factor 0", V1"-> scrypt "SALT" 0\n"S_BODY S_MAC,
-		  USE_SCRYPT, -1,
-		  "The scrypt stanza's work factor isn't a decimal number" },
-		{ "work factor 04", V1"-> scrypt "SALT" 04\n"S_BODY S_MAC,
-		  USE_SCRYPT, -1,
-		  "The scrypt stanza's work factor isn't a decimal number" },
-		{ "work factor +4", V1"-> scrypt "SALT" +4\n"S_BODY S_MAC,
-		  USE_SCRYPT, -1,
-		  "The scrypt stanza's work factor isn't a decimal number" },
-		{ "work factor 4x", V1"-> scrypt "SALT" 4x\n"S_BODY S_MAC,
-		  USE_SCRYPT, -1,
-		  "The scrypt stanza's work factor isn't a decimal number" },
-		{ "work factor above ours", V1"-> scrypt "SALT" 15\n"S_BODY
-		  S_MAC, USE_SCRYPT, -1, "The scrypt stanza's work factor is "
-		  "higher than the highest allowed, 2^14" },
-		{ "work factor above all", V1"-> scrypt "SALT
-		  " 18446744073709551620\n"S_BODY S_MAC, USE_SCRYPT, -1,
-		  "The scrypt stanza's work factor is higher than the highest "
-		  "allowed, 2^14" },
-		{ "argon2id without memory", V1"-> "A_TYPE" "SALT" 2\n"A_BODY
-		  A_MAC, USE_ARGON2ID, -1,
-		  "The "A_TYPE" stanza has 3 arguments instead of 4" },
-		{ "argon2id with long salt", V1"-> "A_TYPE" "SALT"A 2 8192\n"
-		  A_BODY A_MAC, USE_ARGON2ID, -1, "The "A_TYPE" stanza's salt "
-		  "isn't canonical base64 of 16 bytes" },
-		{ "argon2id with short body", V1"-> "A_TYPE" "SALT" 2 8192\nAQ\n"
-		  A_MAC, USE_ARGON2ID, -1,
-		  "The "A_TYPE" stanza has a body of 1 bytes instead of 32" },
-		{ "no passes", V1"-> "A_TYPE" "SALT" 0 8192\n"A_BODY A_MAC,
-		  USE_ARGON2ID, -1, "The "A_TYPE" stanza's number of passes "
-		  "isn't a number from 1 to 16" },
-		{ "17 passes", V1"-> "A_TYPE" "SALT" 17 8192\n"A_BODY A_MAC,
-		  USE_ARGON2ID, -1, "The "A_TYPE" stanza's number of passes "
-		  "isn't a number from 1 to 16" },
-		{ "passes beyond 32 bits", V1"-> "A_TYPE" "SALT" 4294967297 8192"
-		  "\n"A_BODY A_MAC, USE_ARGON2ID, -1, "The "A_TYPE" stanza's "
-		  "number of passes isn't a number from 1 to 16" },
-		{ "little memory", V1"-> "A_TYPE" "SALT" 2 8191\n"A_BODY A_MAC,
-		  USE_ARGON2ID, -1, "The "A_TYPE" stanza's memory in KiB "
-		  "isn't a number from 8192 to 1048576" },
-		{ "much memory", V1"-> "A_TYPE" "SALT" 2 1048577\n"A_BODY A_MAC,
-		  USE_ARGON2ID, -1, "The "A_TYPE" stanza's memory in KiB "
-		  "isn't a number from 8192 to 1048576" },
-		{ "memory in hex", V1"-> "A_TYPE" "SALT" 2 0x2000\n"A_BODY A_MAC,
-		  USE_ARGON2ID, -1, "The "A_TYPE" stanza's memory in KiB "
-		  "isn't a number from 8192 to 1048576" },
-	};
 	uint8_t file_key[AGE_FILE_KEY_SIZE];
 	const char *error;
 	unsigned int i;
 
-	for (i = 0; i < N_ELEMENTS(tests); i++) {
-		test_begin(t_strdup_printf("recipient: %s", tests[i].name));
-		test_assert(open_header(tests[i].header,
-					strlen(tests[i].header), tests[i].use,
-					file_key, &error) == tests[i].ret);
-		test_assert_strcmp(error, tests[i].error);
-		test_assert(tests[i].ret > 0 ?
+	for (i = 0; i < N_ELEMENTS(stanzas); i++) {
+		test_begin(t_strdup_printf("recipient: %s", stanzas[i].name));
+		test_assert(open_header(
+			stanzas[i].header, strlen(stanzas[i].header),
+			stanzas[i].use, file_key, &error) == stanzas[i].ret);
+		test_assert_strcmp(error, stanzas[i].error);
+		test_assert(stanzas[i].ret > 0 ?
 			    hex_equals(file_key, sizeof(file_key), FILE_KEY) :
 			    is_zeroed(file_key, sizeof(file_key)));
 		test_end();
@@ -269,7 +270,8 @@ static void test_recipient_round_trip(void)
 				    AGE_ARGON2ID_MIN_MEMORY_KIB);
 	for (i = 0; i < N_ELEMENTS(lists); i++) {
 		test_begin(t_strdup_printf("recipient: seal to %s%s",
-			lists[i][0]->kind, lists[i][1] == NULL ? "" : " twice"));
+			lists[i][0]->kind,
+			lists[i][1] == NULL ? "" : " twice"));
 		buffer_set_used_size(dest, 0);
 		test_assert(age_header_seal(
 			lists[i], lists[i][1] == NULL ? 1 : 2,

@@ -189,7 +189,8 @@ static void test_small_file_errors(void)
 /* A chunk that is authentic, but says that others follow. */
 static void test_small_file_middle_chunk(void)
 {
-	uint8_t key[AGE_PAYLOAD_KEY_SIZE], nonce[AGE_PAYLOAD_NONCE_SIZE] = { 0 };
+	uint8_t key[AGE_PAYLOAD_KEY_SIZE];
+	uint8_t nonce[AGE_PAYLOAD_NONCE_SIZE] = { 0 };
 	uint8_t *chunk = i_malloc(AGE_CHUNK_SEALED_SIZE);
 	buffer_t *file = buffer_create_dynamic(default_pool, 256);
 	struct age_chunk_cipher *cipher;
