@@ -5,9 +5,43 @@
 #include "crypto/secret.h"
 #include "hex.h"
 
+#include <stdio.h>
+
 #define NONCE "070000004041424344454647"
 #define AEAD_KEY \
 	"808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f"
+
+static bool openssl_is_loaded(void)
+{
+	char line[1024];
+	bool found = FALSE;
+	FILE *f = fopen("/proc/self/maps", "r");
+
+	if (f == NULL)
+		i_fatal("fopen(/proc/self/maps) failed: %m");
+	while (!found && fgets(line, sizeof(line), f) != NULL)
+		found = strstr(line, "/libcrypto.so") != NULL;
+	fclose(f);
+	return found;
+}
+
+/* A session that reads small mail alone doesn't pay for OpenSSL. */
+static void test_aead_loading(void)
+{
+	const uint8_t *nonce = hex_bytes(NONCE);
+	uint8_t *data = i_malloc(65536 + AEAD_TAG_SIZE);
+	struct aead *aead;
+
+	test_begin("aead: OpenSSL is loaded for large messages");
+	aead = aead_init(hex_bytes(AEAD_KEY));
+	aead_seal(aead, nonce, data, 16383, data);
+	test_assert(!openssl_is_loaded());
+	aead_seal(aead, nonce, data, 16384, data);
+	test_assert(openssl_is_loaded());
+	aead_deinit(&aead);
+	i_free(data);
+	test_end();
+}
 
 static void fill(uint8_t *data, size_t size)
 {
@@ -178,6 +212,8 @@ static void test_aead_nonces(void)
 int main(void)
 {
 	static void (*const tests[])(void) = {
+		/* first, as there's no way to unload it */
+		test_aead_loading,
 		test_aead,
 		test_aead_rfc,
 		test_aead_damage,
