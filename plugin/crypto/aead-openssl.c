@@ -72,10 +72,9 @@ static EVP_CIPHER *fetch_cipher(void)
 }
 
 /* Loading OpenSSL makes 4 MiB of it resident, three quarters of which serve
-   only to start it (relocations, error strings, tables of all algorithms). That
-   would be the peak of a process that is small otherwise. So pages are given
-   back in between: ours to start with, of which most have done their duty, then
-   what each step leaves. If something else has loaded OpenSSL it is left alone:
+   only to start it (relocations, error strings, tables of all algorithms). It would
+   stay so in a process that is small otherwise, hence what each step leaves is
+   given back. If something else has loaded OpenSSL it is left alone:
    it may be in full use, and costs nothing more. */
 static EVP_CIPHER *load_cipher(void)
 {
@@ -85,7 +84,6 @@ static EVP_CIPHER *load_cipher(void)
 	EVP_CIPHER *cipher;
 
 	if (!loaded) {
-		crypto_pages_release("/libdovecot");
 		library = dlopen(soname, RTLD_NOW | RTLD_LOCAL);
 		if (library == NULL)
 			return NULL;
