@@ -313,6 +313,79 @@ static void test_damage_known_size(void)
 	buffer_free(&file);
 }
 
+/* What the reader holds is good, and stays while the next chunk fails. */
+static void test_damage_keeps_data(void)
+{
+	buffer_t *file = buffer_create_dynamic(default_pool, 1024);
+	uint8_t *plain = age_file_plain(4 * AGE_CHUNK_SIZE);
+	struct dribble_set set = { .step = 0 };
+	struct istream *parent, *input;
+	const unsigned char *data;
+	size_t size;
+
+	test_begin("istream age: data stays where the next chunk is damaged");
+	/* Small, so that it would fit the buffer that is there. */
+	make_file(file, "a.C", plain);
+	parent = i_stream_create_dribble(&set, file->data, file->used);
+	input = i_stream_create_age(parent, age_file_open_key, NULL);
+	i_stream_set_max_buffer_size(input, 2 * AGE_CHUNK_SIZE);
+	test_assert(i_stream_read(input) == AGE_CHUNK_SIZE);
+	i_stream_skip(input, AGE_CHUNK_SIZE - 1000);
+	data = i_stream_get_data(input, &size);
+	test_assert(i_stream_read(input) == -1 &&
+		    input->stream_errno == EINVAL);
+	test_assert(memcmp(data, plain + AGE_CHUNK_SIZE - 1000, 1000) == 0);
+	data = i_stream_get_data(input, &size);
+	test_assert(size == 1000 &&
+		    memcmp(data, plain + AGE_CHUNK_SIZE - 1000, 1000) == 0);
+	i_stream_unref(&input);
+	i_stream_unref(&parent);
+	test_end();
+
+	i_free(plain);
+	buffer_free(&file);
+}
+
+static void test_damage_size(void)
+{
+	/* Bytes that are cut off, and whether the size alone tells. */
+	static const struct {
+		size_t cut;
+		bool told;
+	} tests[] = {
+		{ 1, FALSE }, { 99, FALSE }, { 100, TRUE }, { 115, TRUE },
+		{ 116, FALSE }, { 117, FALSE }, { 65652, FALSE },
+		{ 65653, TRUE }, { 65668, TRUE },
+	};
+	buffer_t *file = buffer_create_dynamic(default_pool, 1024);
+	uint8_t *plain = age_file_plain(4 * AGE_CHUNK_SIZE);
+	unsigned int i;
+
+	test_begin("istream age: size of a file that is cut");
+	make_file(file, "a.B", plain);
+	for (i = 0; i < N_ELEMENTS(tests); i++) {
+		struct dribble_set set = { .step = 0 };
+		struct istream *parent, *input;
+		uoff_t size;
+
+		parent = i_stream_create_dribble(&set, file->data,
+						 file->used - tests[i].cut);
+		input = i_stream_create_age(parent, age_file_open_key, NULL);
+		test_assert_idx(i_stream_get_size(input, FALSE, &size) ==
+				(tests[i].told ? 0 : 1), i);
+		test_assert_idx(i_stream_get_size(input, TRUE, &size) == -1 &&
+				input->stream_errno == EINVAL, i);
+		test_assert_idx(i_stream_age_failure(input) ==
+				AGE_ISTREAM_BAD_PAYLOAD, i);
+		i_stream_unref(&input);
+		i_stream_unref(&parent);
+	}
+	test_end();
+
+	i_free(plain);
+	buffer_free(&file);
+}
+
 static void test_damage_header(void)
 {
 	static const struct {
@@ -474,6 +547,8 @@ int main(void)
 		test_damage_flip,
 		test_damage_chunks,
 		test_damage_known_size,
+		test_damage_keeps_data,
+		test_damage_size,
 		test_damage_header,
 		test_damage_open_key,
 		test_damage_io,

@@ -330,11 +330,28 @@ static void test_istream_age_unseekable(void)
 	i_stream_seek(input, plain_size + 1);
 	test_assert(i_stream_read(input) == -1 && input->stream_errno == 0);
 	(void)read_cost(input, &set, plain_size - 1, 1, plain);
+	i_stream_set_max_buffer_size(input, 1);
+	(void)read_cost(input, &set, plain_size - 5, 1, plain);
 	i_stream_seek(input, plain_size);
 	test_assert(i_stream_read(input) == -1 && input->stream_errno == 0);
 	i_stream_seek(input, 1);
 	test_assert(input->stream_errno == ESPIPE);
 	test_assert(i_stream_age_failure(input) == AGE_ISTREAM_IO);
+	i_stream_unref(&input);
+
+	/* That the size is known doesn't make the end reachable. */
+	set.unsized = FALSE;
+	input = create(&set, file, NULL);
+	test_assert(i_stream_get_size(input, FALSE, &size) == 1 &&
+		    size == plain_size);
+	test_assert(i_stream_get_size(input, TRUE, &size) == 0);
+	test_assert(read_all(input, plain) == (ssize_t)plain_size);
+	i_stream_unref(&input);
+
+	input = create(&set, file, NULL);
+	i_stream_seek(input, plain_size + 1000000);
+	test_assert(i_stream_read(input) == -1 && input->eof &&
+		    input->stream_errno == 0);
 	i_stream_unref(&input);
 	test_end();
 

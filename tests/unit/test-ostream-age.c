@@ -216,6 +216,7 @@ static void test_ostream_age_buffer_size(void)
 	test_assert(o_stream_flush(output) == 1);
 	test_assert(o_stream_send(output, plain, 1) == 0);
 	test_assert(o_stream_get_buffer_used_size(output) > 65552);
+	test_assert(o_stream_get_buffer_avail_size(output) == 0);
 	test_assert(o_stream_flush(output) == 0);
 	o_stream_abort(output);
 	o_stream_destroy(&output);
