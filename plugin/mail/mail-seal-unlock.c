@@ -180,6 +180,27 @@ stay_without_keyring(struct mail_user *user, struct mail_seal_user *suser,
 		"%s does not exist and %s", keyring_store_name(store), why));
 }
 
+/* SHA-256 of nothing: what a passdb makes of the password where there is none.
+   A keyring made with it would open to everybody. */
+#define SECRET_OF_NO_PASSWORD \
+	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+/* What the passdb hands on of the user's own password. NULL if the login had
+   none, or was a master user's, whose password must not open a keyring, still
+   less make one. */
+static const char *own_secret(struct mail_user *user)
+{
+	const char *secret = mail_seal_userdb_field(user, "mail_seal_password");
+	const char *master = mail_seal_userdb_field(user, "master_user");
+
+	if (secret == NULL || strcmp(secret, SECRET_OF_NO_PASSWORD) == 0)
+		return NULL;
+	/* Some sites set it for everybody, for ACLs. */
+	if (master != NULL && strcmp(master, user->username) != 0)
+		return NULL;
+	return secret;
+}
+
 static void
 unlock_by_store(struct mail_user *user, struct mail_seal_user *suser,
 		struct keyring_store *store, const char *secret)
@@ -210,7 +231,8 @@ unlock_by_store(struct mail_user *user, struct mail_seal_user *suser,
 		lock_user(suser, user, LOCKED_NO_PASSWORD,
 			"there is no userdb field mail_seal_password or "
 			"mail_seal_identity: see the passdb's settings, or "
-			"the login used a mechanism without a password");
+			"the login used a mechanism without a password, or a "
+			"master user's");
 	} else {
 		unlock_keyring(user, suser, store, keyring, secret);
 	}
@@ -220,7 +242,7 @@ unlock_by_store(struct mail_user *user, struct mail_seal_user *suser,
 static void
 unlock_by_keyring(struct mail_user *user, struct mail_seal_user *suser)
 {
-	const char *secret = mail_seal_userdb_field(user, "mail_seal_password");
+	const char *secret = own_secret(user);
 	struct keyring_store *store;
 	const char *error;
 
