@@ -186,6 +186,7 @@ static void test_ostream_age_nonblocking(void)
 		send_slowly(output, file, plain, tests[i].size,
 			    tests[i].window);
 		o_stream_uncork(output);
+		test_assert_idx(o_stream_finish(output) == 1, i);
 		test_assert_idx(is_file_of(file, plain, tests[i].size), i);
 		o_stream_destroy(&output);
 		o_stream_destroy(&parent);
