@@ -15,7 +15,7 @@ struct age_ostream {
 	struct age_chunk_cipher *cipher;
 	uint64_t index;
 
-	/* Header and nonce; freed once they were sent. */
+	/* Header and nonce, which go before the first chunk. */
 	uint8_t *prefix;
 	size_t prefix_size, prefix_sent;
 
@@ -106,8 +106,8 @@ seal_chunk(struct age_ostream *aostream, const uint8_t *data, size_t size,
 	aostream->sealed_size = size + AGE_CHUNK_TAG_SIZE;
 }
 
-/* Take some of the data, of which there is at least one byte. Returns the number
-   of bytes, 0 if the parent has to take more first, -1 if failed. */
+/* Take some of the data, of which there is at least one byte. Returns the
+   number of bytes, 0 if the parent has to take more first, -1 if failed. */
 static ssize_t
 take_data(struct age_ostream *aostream, const uint8_t *data, size_t size)
 {
@@ -178,8 +178,8 @@ static int o_stream_age_flush(struct ostream_private *stream)
 	return o_stream_flush_parent(stream);
 }
 
-/* What a flush would send: not the chunk that is held back, as nobody could wait
-   for that to become empty. */
+/* What a flush would send: not the chunk that is held back, as nobody could
+   wait for that to become empty. */
 static size_t
 o_stream_age_get_buffer_used_size(const struct ostream_private *stream)
 {

@@ -65,8 +65,8 @@ static void hint_parents(struct age_istream *astream)
 		i_stream_set_init_buffer_size(root, wanted);
 }
 
-/* Have the parent buffer wanted bytes. Returns 1 if it does or ends before, 0 if
-   there is no more input yet, -1 if reading failed. */
+/* Have the parent buffer wanted bytes. Returns 1 if it does or ends before, 0
+   if there is no more input yet, -1 if reading failed. */
 static int
 read_parent(struct age_istream *astream, size_t wanted,
 	    const unsigned char **data_r, size_t *size_r)
@@ -230,8 +230,8 @@ int age_istream_open_chunk(struct age_istream *astream, uint64_t index,
 			index + 1);
 	}
 	return age_istream_fail(astream, AGE_ISTREAM_BAD_PAYLOAD,
-		"The last chunk (number %"PRIu64", %zu bytes) is not authentic: "
-		"it is damaged, or the file was cut or continued",
+		"The last chunk (number %"PRIu64", %zu bytes) is not "
+		"authentic: it is damaged, or the file was cut or continued",
 		index + 1, size);
 }
 
@@ -254,6 +254,7 @@ int age_istream_expect_size(struct age_istream *astream, bool exact,
 	if (!exact)
 		return 0;
 	return age_istream_fail(astream, AGE_ISTREAM_BAD_PAYLOAD,
-		"The file is cut: no whole one has a size of %"PRIuUOFF_T" bytes",
+		"The file is cut: no whole one has a size of "
+		"%"PRIuUOFF_T" bytes",
 		file_size);
 }

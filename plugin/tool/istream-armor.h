@@ -9,8 +9,8 @@ struct istream *i_stream_create_armor(struct istream *input);
 bool i_stream_armor_is_malformed(struct istream *input);
 
 /* Look whether the stream, at its beginning, is armored: white space, then the
-   dash of a "-----BEGIN". No binary age file looks so. Returns 1, 0 if not or if
-   it can't be read, or -1 if there is no more input yet. */
+   dash of a "-----BEGIN". No binary age file looks so. Returns 1, 0 if not or
+   if it can't be read, or -1 if there is no more input yet. */
 int i_stream_starts_as_armor(struct istream *input);
 
 #endif

@@ -29,8 +29,8 @@ static const char usage[] =
 "\n"
 "Without FILE, or if it is \"-\", standard input is read. All results go to\n"
 "standard output. -r, -R and -i may stand more than once.\n"
-"Exit codes: 0 done, 2 usage, 3 no identity opens it, 4 header malformed or not\n"
-"authentic, 5 payload damaged or cut, 6 input or output failed.\n";
+"Exit codes: 0 done, 2 usage, 3 no identity opens it, 4 header malformed or\n"
+"not authentic, 5 payload damaged or cut, 6 input or output failed.\n";
 
 static enum tool_exit print(const char *text)
 {
@@ -50,8 +50,8 @@ static void hide_memory(void)
 	(void)prctl(PR_SET_DUMPABLE, 0);
 }
 
-/* A file that is opened must not become one of the standard descriptors, least of
-   all the output. */
+/* A file that is opened must not become one of the standard descriptors, least
+   of all the output. */
 static int check_descriptors(void)
 {
 	int fd, null_fd;

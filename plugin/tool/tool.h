@@ -52,13 +52,13 @@ struct ostream *tool_create_output(void);
    said what went wrong with it or the descriptor. */
 int tool_finish_output(struct ostream **output);
 
-/* Read all of a file into secret_alloc() memory, with a NUL behind it. Returns 0,
-   or -1 having said why not. */
+/* Read all of a file into secret_alloc() memory, with a NUL behind it. Returns
+   0, or -1 having said why not. */
 int tool_read_secret(int fd, const char *name, char **secret_r, size_t *size_r);
 /* Wipe, free and set *secret to NULL. NULL inside is fine. */
 void tool_free_secret(char **secret);
-/* Ask on the terminal. Returns 0, the passphrase in secret_alloc() memory; or -1
-   and error_r. */
+/* Ask on the terminal. Returns 0, the passphrase in secret_alloc() memory; or
+   -1 and error_r. */
 int tool_ask_passphrase(char **passphrase_r, const char **error_r);
 
 #endif

@@ -210,8 +210,8 @@ parse_options(struct keys *keys, int argc, char *argv[], const char **file_r)
 		return TOOL_USAGE;
 	if ((keys->passphrase_fd == STDIN_FILENO) + keys->stdin_taken +
 	    (*file_r == NULL) > 1) {
-		return tool_fail(TOOL_USAGE, argv[0], "only one of FILE, -i and "
-				 "--passphrase-fd can be standard input");
+		return tool_fail(TOOL_USAGE, argv[0], "only one of FILE, -i "
+				 "and --passphrase-fd can be standard input");
 	}
 	return read_passphrase(keys);
 }

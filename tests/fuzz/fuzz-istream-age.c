@@ -6,11 +6,11 @@
 #include "stream/istream-age.h"
 #include "../unit/age-file.h"
 
-/* Aims at the istream: i_stream_create_age(), reading, seeking, sizes, also over
-   parents that give little at a time. Every header is taken for authentic, so
-   as to get behind it. The key and the nonce are those of the corpus, where
-   all files have the beginning of the same plaintext; so whatever is delivered
-   must be that. */
+/* Aims at the istream: i_stream_create_age(), reading, seeking, sizes, also
+   over parents that give little at a time. Every header is taken for
+   authentic, so as to get behind it. The key and the nonce are those of the
+   corpus, where all files have the beginning of the same plaintext; so
+   whatever is delivered must be that. */
 
 #define PLAIN_SIZE (4 * AGE_CHUNK_SIZE)
 #define ACTS 12

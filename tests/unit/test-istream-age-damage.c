@@ -31,8 +31,8 @@ struct outcome {
 	size_t delivered;
 };
 
-/* Damaged data must fail, for a reader that reads all, for one that asks for the
-   size first and for one that never sees the end. */
+/* Damaged data must fail, for a reader that reads all, for one that asks for
+   the size first and for one that never sees the end. */
 static struct outcome
 read_damaged(const void *data, size_t size, const uint8_t *plain, bool rescue)
 {

@@ -14,8 +14,8 @@ static const size_t border_sizes[] = {
 	131071, 131072, 131073, 196608, 200000
 };
 
-/* Read all that comes, whatever pauses there are. Returns the number of bytes if
-   all are those of plain at the stream's offset. */
+/* Read all that comes, whatever pauses there are. Returns the number of bytes
+   if all are those of plain at the stream's offset. */
 static ssize_t read_all(struct istream *input, const uint8_t *plain)
 {
 	const unsigned char *data;

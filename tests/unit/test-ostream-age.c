@@ -133,8 +133,8 @@ static void test_ostream_age_iovec(void)
 	buffer_free(&file);
 }
 
-/* Send through a parent that takes window bytes at a time and then none until it
-   is given room. */
+/* Send through a parent that takes window bytes at a time and then none until
+   it is given room. */
 static void
 send_slowly(struct ostream *output, buffer_t *file, const uint8_t *plain,
 	    size_t size, size_t window)
