@@ -14,8 +14,12 @@
    - The parent must be seekable to seek backwards (or for partial reads); its
      buffer grows to one sealed chunk at most. The plaintext buffer is one
      chunk, wiped when the stream is destroyed.
+   - One read hands out at most max_buffer_size, at first that of the parent;
+     i_stream_set_max_buffer_size() sets it for this stream alone. Where it is
+     AGE_CHUNK_SIZE or more, one read gives the rest of a chunk.
    - get_size and stat give the plaintext's size, computed from the file's. With
-     exact=TRUE the last chunk is authenticated first.
+     exact=TRUE the last chunk is authenticated first. The size is not known
+     where the parent's isn't, nor exactly where the parent can't be sought.
    - Failures set stream_errno and i_stream_get_error(): EINVAL for anything
      that is wrong with the file, the parent's errno for anything that is wrong
      with reading it. i_stream_age_failure() tells them apart. After a failure
