@@ -181,10 +181,13 @@ def ward(server, request):
 
 
 def damage_lines(server):
-    """The UIDs of the messages that the log calls damaged, after LOGOUT."""
-    server.expect_log("Logged out")
-    uids = re.findall(r"Error: Mailbox \w+: UID[= ](\d+)", server.new_log())
-    return [int(uid) for uid in uids]
+    """The UIDs that the last session called damaged, after its LOGOUT. Lines
+    of sessions before it may still come."""
+    session = re.findall(r"Login: .*session=<([^>]+)>", server.all_log())[-1]
+    server.expect_log(f"<{re.escape(session)}>.*Logged out")
+    return [int(uid) for uid in re.findall(
+        rf"<{re.escape(session)}>.*Error: Mailbox \w+: UID[= ](\d+)",
+        server.new_log())]
 
 
 def refused(reply, name):
