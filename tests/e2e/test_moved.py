@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A store that moves between Dovecot 2.3 and 2.4, and back.
+
+Each run takes the homes that the run before left in $MAIL_SEAL_MOVED, reads
+all mail in them, adds some and leaves them there. build-aux/check runs it with
+2.3, then with 2.4, then with 2.3 again; alone it is skipped.
+"""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from harness import corpus
+from harness.config import FORMATS, MAIL_UID, Setup
+from harness.server import dovecot_version
+from harness.wire import Imap, lmtp
+
+FOLDER = os.environ.get("MAIL_SEAL_MOVED")
+pytestmark = pytest.mark.skipif(not FOLDER, reason="no store to move")
+
+SIZES = (500, corpus.CHUNK - 1, corpus.CHUNK + 1, 300000)
+
+
+def bring_in(storage, user):
+    """What the run before left: the home, and the messages in it."""
+    kept = f"{FOLDER}/{storage}"
+    if not os.path.exists(kept):
+        return []
+    shutil.rmtree(user.home)
+    shutil.copytree(f"{kept}/home", user.home, symlinks=True)
+    for folder, _, files in os.walk(user.home):
+        for path in (folder, *(f"{folder}/{name}" for name in files)):
+            os.chown(path, MAIL_UID, MAIL_UID)
+    with open(f"{kept}/messages.json", encoding="ascii") as file:
+        return [text.encode("ascii") for text in json.load(file)]
+
+
+def take_out(storage, user, messages):
+    kept = f"{FOLDER}/{storage}"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(user.home, f"{kept}/home", symlinks=True)
+    with open(f"{kept}/messages.json", "w", encoding="ascii") as file:
+        json.dump([message.decode("ascii") for message in messages], file)
+
+
+def new_messages():
+    mark = b"X-Stored-By: Dovecot %d.%d\r\n" % dovecot_version()
+    return [mark + corpus.of_size(size) for size in SIZES]
+
+
+def read_all(imap):
+    imap.select()
+    return [imap.body(uid) for uid in imap.uids()]
+
+
+@pytest.mark.parametrize("storage", FORMATS)
+def test_other_version_wrote_it(own_server, storage):
+    server = own_server(Setup(storage=storage))
+    user = server.user("moved")
+    messages = bring_in(storage, user)
+    with Imap(server, user) as imap:
+        assert read_all(imap) == messages
+        for message in new_messages():
+            imap.append(message)
+            messages.append(message)
+    # Sealed to the recipient of a keyring that the other version made.
+    lmtp(server, [user], b"Subject: delivered\r\n\r\nbody\r\n")
+    with Imap(server, user) as imap:
+        *read, delivered = read_all(imap)
+        assert read == messages
+        assert delivered.endswith(b"body\r\n")
+        imap.ok("STORE %d FLAGS.SILENT \\Deleted" % (len(messages) + 1))
+        imap.ok("EXPUNGE")
+        imap.ok("LOGOUT")
+    server.stop()
+    take_out(storage, user, messages)
