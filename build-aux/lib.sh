@@ -15,6 +15,10 @@ packages_run="dovecot-core dovecot-imapd dovecot-lmtpd dovecot-pop3d
 packages_test="dovecot-managesieved isync mandoc python3-pytest valgrind"
 packages_check="clang git libclang-rt-dev xz-utils"
 
+# What sudo lets through: our own settings, and how to reach the network.
+keep_environment=CI,FUZZ_SECONDS,MAIL_SEAL_CACHE,MAIL_SEAL_DEMO
+keep_environment+=,http_proxy,https_proxy,no_proxy,NODE_EXTRA_CA_CERTS
+
 say() {
 	printf '%s\n' "$*"
 }
@@ -28,9 +32,7 @@ die() {
 as_root() {
 	[ "$(id -u)" -ne 0 ] || return 0
 	command -v sudo >/dev/null || die "needs root, or sudo"
-	exec sudo \
-		--preserve-env=CI,FUZZ_SECONDS,MAIL_SEAL_CACHE,TMPDIR \
-		"$0" "$@"
+	exec sudo --preserve-env="$keep_environment" "$0" "$@"
 }
 
 # 12 or 13; other systems are refused.
