@@ -183,7 +183,8 @@ def ward(server, request):
 def damage_lines(server):
     """The UIDs that the last session called damaged, after its LOGOUT. Lines
     of sessions before it may still come."""
-    session = re.findall(r"Login: .*session=<([^>]+)>", server.all_log())[-1]
+    session = re.findall(r"(?:Login|Logged in): .*session=<([^>]+)>",
+                         server.all_log())[-1]
     server.expect_log(f"<{re.escape(session)}>.*Logged out")
     return [int(uid) for uid in re.findall(
         rf"<{re.escape(session)}>.*Error: Mailbox \w+: UID[= ](\d+)",
