@@ -185,18 +185,31 @@ stay_without_keyring(struct mail_user *user, struct mail_seal_user *suser,
 #define SECRET_OF_NO_PASSWORD \
 	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
+/* To OAuth2's mechanisms the password is a token, and another one tomorrow. */
+static bool has_token_as_password(struct mail_user *user)
+{
+	return user->auth_mech != NULL &&
+		(strcasecmp(user->auth_mech, "OAUTHBEARER") == 0 ||
+		 strcasecmp(user->auth_mech, "XOAUTH2") == 0);
+}
+
+/* A master user's password must not open a keyring, still less make one. Some
+   sites set the field to the user's own name, for ACLs. */
+static bool is_master_login(struct mail_user *user)
+{
+	const char *master = mail_seal_userdb_field(user, "master_user");
+
+	return master != NULL && strcmp(master, user->username) != 0;
+}
+
 /* What the passdb hands on of the user's own password. NULL if the login had
-   none, or was a master user's, whose password must not open a keyring, still
-   less make one. */
+   none. */
 static const char *own_secret(struct mail_user *user)
 {
 	const char *secret = mail_seal_userdb_field(user, "mail_seal_password");
-	const char *master = mail_seal_userdb_field(user, "master_user");
 
-	if (secret == NULL || strcmp(secret, SECRET_OF_NO_PASSWORD) == 0)
-		return NULL;
-	/* Some sites set it for everybody, for ACLs. */
-	if (master != NULL && strcmp(master, user->username) != 0)
+	if (secret == NULL || strcmp(secret, SECRET_OF_NO_PASSWORD) == 0 ||
+	    has_token_as_password(user) || is_master_login(user))
 		return NULL;
 	return secret;
 }
