@@ -80,8 +80,9 @@ def own_server():
 
     def start(setup):
         setup = replace(setup, name=f"own{next(_numbers)}")
+        server = _get_server(setup)
         setups.append(setup)
-        return _get_server(setup)
+        return server
 
     yield start
     try:
