@@ -256,14 +256,18 @@ int mail_seal_mail_prepare(struct mail *mail, bool whole_chunks)
 	smail = seal_mail(backend);
 	if (smail == NULL)
 		return 0;
-	if (smail->input == NULL &&
-	    mail_get_stream(backend, NULL, NULL, &input) < 0)
+	/* mail_seal_get_stream() authenticates it. */
+	if (mail_get_stream(backend, NULL, NULL, &input) < 0) {
+		/* A virtual mailbox is of another storage. */
+		mail_storage_copy_error(mail->box->storage,
+					backend->box->storage);
 		return -1;
-	if (smail->input == NULL)
-		return 0;
-	i_stream_set_max_buffer_size(smail->input, whole_chunks ?
-		AGE_CHUNK_SIZE : MAIL_READ_FULL_BLOCK_SIZE);
-	return verify_input(backend, smail);
+	}
+	if (smail->input != NULL) {
+		i_stream_set_max_buffer_size(smail->input, whole_chunks ?
+			AGE_CHUNK_SIZE : MAIL_READ_FULL_BLOCK_SIZE);
+	}
+	return 0;
 }
 
 /* Dovecot has logged what it came upon while reading, and would tell the client

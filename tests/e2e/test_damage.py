@@ -8,7 +8,7 @@ import re
 import pytest
 
 from harness import age, corpus, disk
-from harness.config import Setup
+from harness.config import MAIL_UID, Setup
 from harness.seal import enrolled
 from harness.wire import Imap, Pop3, append_part
 
@@ -390,6 +390,37 @@ def test_cache_outlives_damage(serve, storage):
         assert imap.ok(f"FETCH 1 {items}").raw == before
         assert imap.body(1) == LONG
     assert "orrupted" not in server.new_log()
+
+
+VIRTUAL = """
+namespace virtual {
+  prefix = virtual/
+  separator = /
+  @location@
+}
+"""
+
+
+def test_damage_seen_through_a_virtual_mailbox(serve, storage):
+    server = serve(Setup(
+        storage=storage, plugins=("virtual",),
+        extra_23=VIRTUAL.replace("@location@", "location = virtual:~/virtual"),
+        extra_24=VIRTUAL.replace("@location@", "mail_driver = virtual\n"
+                                               "  mail_path = ~/virtual")))
+    user, _ = put_damaged(server, LONG, lambda sealed: sealed[:-1], copies=2)
+    os.makedirs(f"{user.home}/virtual/All")
+    with open(f"{user.home}/virtual/All/dovecot-virtual", "w",
+              encoding="ascii") as file:
+        file.write("INBOX\n  all\n")
+    for path in (f"{user.home}/virtual", f"{user.home}/virtual/All"):
+        os.chown(path, MAIL_UID, MAIL_UID)
+    with Imap(server, user) as imap:
+        imap.select("virtual/All")
+        assert imap.body(1) == LONG
+        for items in ("BODY.PEEK[]", "BODY.PEEK[]<0.20>", "BODYSTRUCTURE"):
+            refused(imap.cmd(f"FETCH 2 {items}"), items)
+        assert imap.cmd("SEARCH BODY zzz").status == "NO"
+        assert imap.body(1) == LONG
 
 
 # Above the size up to which a message is authenticated before it is sent.
