@@ -8,17 +8,27 @@ struct mail;
    out, but chunk by chunk while it is sent. */
 #define MAIL_SEAL_VERIFY_MAX_SIZE (4 * 1024 * 1024)
 
+/* What of a message is to be sent. */
+enum mail_seal_part {
+	/* All of it, or a part of its structure. */
+	MAIL_SEAL_PART_WHOLE,
+	/* So many bytes at some place: others will be wanted after them. */
+	MAIL_SEAL_PART_PIECE,
+	/* With its transfer encoding removed. */
+	MAIL_SEAL_PART_DECODED
+};
+
 /* Open a message for sending its body. It is authenticated as a whole before a
    client is promised its size, so that damage becomes an error answer instead
    of a broken connection; not if it is larger than the size above, nor if it
    was the last one that was. Does nothing for plain messages.
 
-   whole_chunks lets the message's stream hand out up to a chunk at once, which
-   saves most system calls of sending it. Not for BINARY, where Dovecot relies
-   on blocks of 8 KiB.
+   The message's stream then hands out up to a chunk at once, which saves most
+   system calls of sending it; not for BINARY, where Dovecot relies on blocks of
+   8 KiB. For pieces the chunks opened last are kept in memory.
 
    Returns 0, or -1 if it can't be opened or is damaged: the mailbox's error is
    set then and the reason is logged. */
-int mail_seal_mail_prepare(struct mail *mail, bool whole_chunks);
+int mail_seal_mail_prepare(struct mail *mail, enum mail_seal_part part);
 
 #endif

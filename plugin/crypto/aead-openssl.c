@@ -72,9 +72,9 @@ static EVP_CIPHER *fetch_cipher(void)
 }
 
 /* Loading OpenSSL makes 4 MiB of it resident, three quarters of which serve
-   only to start it (relocations, error strings, tables of all algorithms). It would
-   stay so in a process that is small otherwise, hence what each step leaves is
-   given back. If something else has loaded OpenSSL it is left alone:
+   only to start it (relocations, error strings, tables of all algorithms). They
+   would stay so in a process that is small otherwise, hence what each step
+   leaves is given back. If something else has loaded OpenSSL it is left alone:
    it may be in full use, and costs nothing more. */
 static EVP_CIPHER *load_cipher(void)
 {

@@ -16,7 +16,7 @@ static struct imap_fetch_handler wrapped_handlers[N_ELEMENTS(wrapped_names)];
 struct prepared_fetch {
 	imap_fetch_handler_t *handler;
 	void *context;
-	bool binary;
+	enum mail_seal_part part;
 };
 
 static int
@@ -25,7 +25,7 @@ fetch_prepared(struct imap_fetch_context *ctx, struct mail *mail,
 {
 	struct prepared_fetch *fetch = context;
 
-	if (mail != NULL && mail_seal_mail_prepare(mail, !fetch->binary) < 0)
+	if (mail != NULL && mail_seal_mail_prepare(mail, fetch->part) < 0)
 		return -1;
 	return fetch->handler(ctx, mail, fetch->context);
 }
@@ -36,6 +36,14 @@ static bool wants_body(const char *item)
 	return strncasecmp(item, "BODY[HEADER", 11) != 0 &&
 		strncasecmp(item, "BODY.PEEK[HEADER", 16) != 0 &&
 		strncasecmp(item, "RFC822.HEADER", 13) != 0;
+}
+
+static enum mail_seal_part wanted_part(const char *item)
+{
+	if (strncasecmp(item, "BINARY", 6) == 0)
+		return MAIL_SEAL_PART_DECODED;
+	return strchr(item, '<') != NULL ? MAIL_SEAL_PART_PIECE :
+		MAIL_SEAL_PART_WHOLE;
 }
 
 static bool init_wrapped(struct imap_fetch_init_context *ctx, unsigned int idx)
@@ -57,7 +65,7 @@ static bool init_wrapped(struct imap_fetch_init_context *ctx, unsigned int idx)
 	fetch = p_new(ctx->pool, struct prepared_fetch, 1);
 	fetch->handler = added->handler;
 	fetch->context = added->context;
-	fetch->binary = strncasecmp(ctx->name, "BINARY", 6) == 0;
+	fetch->part = wanted_part(ctx->name);
 	added->handler = fetch_prepared;
 	added->context = fetch;
 	return TRUE;

@@ -5,8 +5,8 @@
 #include "mail/mail-seal-user.h"
 #include "imap-mail-seal-private.h"
 
-/* What mail_seal adds to an IMAP session: it unlocks at login and says in IMAP's
-   own words what can't be opened. */
+/* What mail_seal adds to an IMAP session: it unlocks at login and says in
+   IMAP's own words what can't be opened. */
 
 const char *imap_mail_seal_plugin_version = DOVECOT_ABI_VERSION;
 const char *imap_mail_seal_plugin_dependencies[] = { "mail_seal", NULL };

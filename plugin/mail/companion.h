@@ -2,10 +2,10 @@
 #ifndef PLUGIN_MAIL_COMPANION_H
 #define PLUGIN_MAIL_COMPANION_H
 
-/* The modules for imap and pop3 sessions (lib11_*_mail_seal_plugin.so). They lie
-   beside this one and are loaded by it in the processes that they are for, so
-   that mail_seal alone needs to be named in mail_plugins. Naming them there as
-   well does no harm. */
+/* The modules for imap and pop3 sessions (lib11_*_mail_seal_plugin.so). They
+   lie beside this one and are loaded by it in the processes that they are for,
+   so that mail_seal alone needs to be named in mail_plugins. Naming them there
+   as well does no harm. */
 
 struct module;
 

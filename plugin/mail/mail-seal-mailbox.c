@@ -29,6 +29,7 @@ static void mail_seal_mailbox_free(struct mailbox *box)
 
 	if (array_is_created(&sbox->reported_uids))
 		array_free(&sbox->reported_uids);
+	mail_seal_last_forget(sbox);
 	sbox->module_ctx.super.free(box);
 }
 

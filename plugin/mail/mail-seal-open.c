@@ -4,6 +4,7 @@
 #include "istream.h"
 #include "index-mail.h"
 #include "age/chunk.h"
+#include "stream/chunk-cache.h"
 #include "stream/istream-age.h"
 #include "mail/mail-seal-mail.h"
 #include "mail/mail-seal-user.h"
@@ -45,6 +46,7 @@ static void set_reported(struct mail *mail)
 		i_array_init(&sbox->reported_uids, 4);
 	if (mail->uid != 0)
 		seq_range_array_add(&sbox->reported_uids, mail->uid);
+	mail_seal_last_forget(sbox);
 }
 
 /* Log once for each message of a mailbox and tell the client in plain words.
@@ -146,21 +148,38 @@ static int is_sealed(struct istream *input)
 	return second_line_is_stanza(input);
 }
 
+/* The key and the first chunk are known to be right before anything is promised
+   to a client. */
+static int
+check_beginning(struct mail *mail, struct mail_seal_mail *smail,
+		struct istream *input)
+{
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
+	const unsigned char *data;
+	size_t size;
+	uoff_t whole_size;
+
+	if (mail->uid == sbox->last.uid &&
+	    i_stream_get_size(input, FALSE, &whole_size) >= 0 &&
+	    mail_seal_last_is(mail, smail))
+		return 0;
+	if (i_stream_read_bytes(input, &data, &size, 1) < 0 &&
+	    input->stream_errno != 0)
+		return -1;
+	mail_seal_last_set(mail, smail);
+	return 0;
+}
+
 static struct istream *
 open_seal(struct mail *mail, struct istream *sealed, struct mail_user *owner)
 {
 	struct mail_seal_mail *smail = seal_mail(mail);
 	struct open_context ctx = { .owner = owner, .smail = smail };
 	struct istream *input;
-	const unsigned char *data;
-	size_t size;
 
 	input = i_stream_create_age(sealed, open_file_key, &ctx);
 	i_stream_set_name(input, i_stream_get_name(sealed));
-	/* The key and the first chunk are known to be right before anything is
-	   promised to a client. */
-	if (i_stream_read_bytes(input, &data, &size, 1) < 0 &&
-	    input->stream_errno != 0) {
+	if (check_beginning(mail, smail, input) < 0) {
 		report_stream_failure(mail, input);
 		i_stream_unref(&input);
 		return NULL;
@@ -186,17 +205,15 @@ verify_input(struct mail *mail, struct mail_seal_mail *smail)
 
 	if (!was_reported(mail) && is_large(smail->input))
 		return 0;
-	/* The UID too: a damaged copy has the header of the whole one. */
-	if (mail->uid == sbox->verified_uid &&
-	    memcmp(sbox->verified_mac, smail->header_mac,
-		   AGE_HEADER_MAC_SIZE) == 0)
+	if (!mail_seal_last_is(mail, smail))
+		mail_seal_last_set(mail, smail);
+	else if (sbox->last.verified)
 		return 0;
 	if (i_stream_age_verify(smail->input) < 0) {
 		report_stream_failure(mail, smail->input);
 		return -1;
 	}
-	sbox->verified_uid = mail->uid;
-	memcpy(sbox->verified_mac, smail->header_mac, AGE_HEADER_MAC_SIZE);
+	sbox->last.verified = TRUE;
 	return 0;
 }
 
@@ -245,7 +262,20 @@ mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 	return smail->module_ctx.super.istream_opened(mail, stream);
 }
 
-int mail_seal_mail_prepare(struct mail *mail, bool whole_chunks)
+/* Let the stream use what other pieces of this message left. */
+static void
+set_cache(struct mail *mail, struct mail_seal_mail *smail)
+{
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
+
+	if (!mail_seal_last_is(mail, smail))
+		mail_seal_last_set(mail, smail);
+	if (sbox->last.chunks == NULL)
+		sbox->last.chunks = age_chunk_cache_init();
+	i_stream_age_set_cache(smail->input, sbox->last.chunks);
+}
+
+int mail_seal_mail_prepare(struct mail *mail, enum mail_seal_part part)
 {
 	struct mail_seal_mail *smail;
 	struct mail *backend;
@@ -263,10 +293,13 @@ int mail_seal_mail_prepare(struct mail *mail, bool whole_chunks)
 					backend->box->storage);
 		return -1;
 	}
-	if (smail->input != NULL) {
-		i_stream_set_max_buffer_size(smail->input, whole_chunks ?
-			AGE_CHUNK_SIZE : MAIL_READ_FULL_BLOCK_SIZE);
-	}
+	if (smail->input == NULL)
+		return 0;
+	i_stream_set_max_buffer_size(smail->input,
+		part == MAIL_SEAL_PART_DECODED ?
+		MAIL_READ_FULL_BLOCK_SIZE : AGE_CHUNK_SIZE);
+	if (part == MAIL_SEAL_PART_PIECE)
+		set_cache(backend, smail);
 	return 0;
 }
 

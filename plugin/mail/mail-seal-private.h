@@ -35,9 +35,17 @@ struct mail_seal_mailbox {
 	union mailbox_module_context module_ctx;
 	/* Messages whose damage was logged: once is enough. */
 	ARRAY_TYPE(seq_range) reported_uids;
-	/* The message that was verified whole last: UID and header's MAC. */
-	uint32_t verified_uid;
-	uint8_t verified_mac[AGE_HEADER_MAC_SIZE];
+	/* The message that was opened last. */
+	struct {
+		/* 0 if there is none. A damaged copy has the header of the
+		   whole one, and a header may be exchanged: both count. */
+		uint32_t uid;
+		uint8_t header_mac[AGE_HEADER_MAC_SIZE];
+		/* All of it was authenticated, not the first chunk alone. */
+		bool verified;
+		/* NULL until it is read in pieces. */
+		struct age_chunk_cache *chunks;
+	} last;
 	/* The message that is being saved here is not sealed. */
 	bool saving_plain:1;
 };
@@ -90,6 +98,11 @@ struct keyring_store *mail_seal_keyring_store(struct mail_user *user,
 
 /* mail-seal-open.c */
 void mail_seal_mail_allocated(struct mail *mail);
+
+/* last-mail.c: what was found out about the message that was opened last. */
+bool mail_seal_last_is(struct mail *mail, const struct mail_seal_mail *smail);
+void mail_seal_last_set(struct mail *mail, const struct mail_seal_mail *smail);
+void mail_seal_last_forget(struct mail_seal_mailbox *sbox);
 
 /* mail-seal-mailbox.c, mail-seal-save.c, mail-seal-copy.c */
 void mail_seal_mailbox_allocated(struct mailbox *box);

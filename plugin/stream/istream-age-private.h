@@ -6,10 +6,10 @@
 #include "age/chunk.h"
 #include "stream/istream-age.h"
 
-/* What the two halves of the stream share: sealed.c reads the file from the
-   parent, istream-age.c hands its plaintext to the reader. Functions that
-   return int give 1 if done, 0 if the parent has no more input yet, and -1 if
-   the stream has failed, with everything set that tells why. */
+/* What the parts of the stream share: sealed.c reads the file from the parent,
+   plain.c holds the plaintext, istream-age.c hands it to the reader. Functions
+   that return int give 1 if done, 0 if the parent has no more input yet, and -1
+   if the stream has failed, with everything set that tells why. */
 
 struct age_plain;
 
@@ -22,6 +22,8 @@ struct age_istream {
 	enum age_istream_failure failure;
 	int failure_errno;
 
+	/* NULL if there is none. */
+	struct age_chunk_cache *cache;
 	/* NULL until the header was opened. */
 	struct age_chunk_cipher *cipher;
 	/* The parent's offset of the first chunk. */
@@ -64,6 +66,14 @@ int age_istream_read_sealed(struct age_istream *astream, uint64_t index,
 int age_istream_open_chunk(struct age_istream *astream, uint64_t index,
 			   const unsigned char *sealed, size_t size, bool more,
 			   unsigned char *plain_r) ATTR_WARN_UNUSED_RESULT;
+
+/* Put a chunk's plaintext behind what the reader has not skipped yet.
+   found_r is FALSE if the file ends before it. */
+int age_istream_load_chunk(struct age_istream *astream, uint64_t index,
+			   bool *found_r) ATTR_WARN_UNUSED_RESULT;
+/* Authenticate a chunk and leave the stream's buffer to its reader. */
+int age_istream_check_chunk(struct age_istream *astream, uint64_t index,
+			    bool *found_r) ATTR_WARN_UNUSED_RESULT;
 
 /* The plaintext's size as the file's size tells it. Returns 0 if it doesn't. */
 int age_istream_expect_size(struct age_istream *astream, bool exact,

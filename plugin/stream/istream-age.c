@@ -1,121 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
-#include "memarea.h"
-#include "crypto/secret.h"
+#include "stream/chunk-cache.h"
 #include "istream-age-private.h"
-
-/* What a buffer has beyond a chunk where the reader kept bytes of the one
-   before: a reader that does so once will do so again, with a few more. */
-#define KEPT_SLACK 1024
-
-/* The buffer behind the stream's memarea. */
-struct age_plain {
-	/* used: bytes that ever held plaintext, to be wiped. */
-	size_t capacity, used;
-	unsigned char data[];
-};
-
-static void plain_free(struct age_plain *plain)
-{
-	secret_wipe(plain->data, plain->used);
-	i_free(plain);
-}
 
 static int fail_missing(struct age_istream *astream, uint64_t index)
 {
 	return age_istream_fail(astream, AGE_ISTREAM_BAD_PAYLOAD,
 		"The file is cut: it ends before chunk %"PRIu64" "
 		"and has no last chunk", index + 1);
-}
-
-/* Make room for size bytes behind what the reader has not skipped yet, and drop
-   what it has. Snapshots keep the old buffer where there are any. */
-static unsigned char *make_room(struct age_istream *astream, size_t size)
-{
-	struct istream_private *stream = &astream->istream;
-	size_t kept = stream->pos - stream->skip;
-	struct age_plain *plain = astream->plain;
-
-	if (stream->w_buffer == NULL || plain->capacity < kept + size ||
-	    memarea_get_refcount(stream->memarea) > 1) {
-		size_t capacity = kept + size + (kept > 0 ? KEPT_SLACK : 0);
-
-		plain = i_malloc(sizeof(*plain) + capacity);
-		plain->capacity = capacity;
-	}
-	if (kept > 0)
-		memmove(plain->data, stream->buffer + stream->skip, kept);
-	plain->used = I_MAX(plain->used, kept + size);
-
-	if (stream->w_buffer == NULL || plain != astream->plain) {
-		if (stream->memarea != NULL)
-			memarea_unref(&stream->memarea);
-		stream->memarea = memarea_init(plain->data, plain->capacity,
-					       plain_free, plain);
-		/* buffer_size stays 0: i_stream_next_line() would else write
-		   NULs into the chunk, which may be read once more. */
-		stream->buffer = stream->w_buffer = plain->data;
-		astream->plain = plain;
-	}
-	stream->skip = 0;
-	stream->pos = kept;
-	astream->plain_offset = stream->istream.v_offset;
-	astream->plain_size = kept;
-	return plain->data + kept;
-}
-
-/* Returns 1 and *found_r, 0 if more input is needed, -1 if failed. */
-static int
-load_chunk(struct age_istream *astream, uint64_t index, bool *found_r)
-{
-	const unsigned char *sealed;
-	unsigned char *plain;
-	size_t size, plain_size;
-	bool more;
-	int ret;
-
-	ret = age_istream_read_sealed(astream, index, &sealed, &size, &more);
-	if (ret <= 0)
-		return ret;
-	*found_r = size > 0;
-	if (size == 0)
-		return 1;
-
-	plain_size = size < AGE_CHUNK_TAG_SIZE ? 0 : size - AGE_CHUNK_TAG_SIZE;
-	plain = make_room(astream, plain_size);
-	if (age_istream_open_chunk(astream, index, sealed, size, more,
-				   plain) < 0)
-		return -1;
-	if (astream->plain_size == 0)
-		astream->plain_offset = index * AGE_CHUNK_SIZE;
-	astream->plain_size += plain_size;
-	astream->next_index = index + 1;
-	return 1;
-}
-
-/* Authenticate a chunk and leave the stream's buffer to its reader. */
-static int
-check_chunk(struct age_istream *astream, uint64_t index, bool *found_r)
-{
-	const unsigned char *sealed;
-	unsigned char *plain;
-	size_t size;
-	bool more;
-	int ret;
-
-	ret = age_istream_read_sealed(astream, index, &sealed, &size, &more);
-	if (ret <= 0)
-		return ret;
-	*found_r = size > 0;
-	if (size == 0)
-		return 1;
-
-	plain = i_malloc(AGE_CHUNK_SIZE);
-	ret = age_istream_open_chunk(astream, index, sealed, size, more,
-				     plain);
-	secret_wipe(plain, AGE_CHUNK_SIZE);
-	i_free(plain);
-	return ret;
 }
 
 /* Find and authenticate the last chunk, after which cached_stream_size is set.
@@ -140,8 +32,8 @@ static int find_end(struct age_istream *astream)
 	/* A reader that holds data keeps it; else the chunk may well be the
 	   one that is read next. */
 	ret = stream->pos > stream->skip ?
-		check_chunk(astream, index, &found) :
-		load_chunk(astream, index, &found);
+		age_istream_check_chunk(astream, index, &found) :
+		age_istream_load_chunk(astream, index, &found);
 	if (ret <= 0)
 		return ret;
 	if (stream->cached_stream_size == UOFF_T_MAX)
@@ -180,7 +72,7 @@ static int load_offset(struct age_istream *astream, uoff_t offset)
 			"The file was cut or continued after chunk %"PRIu64,
 			astream->damage_offset / AGE_CHUNK_SIZE);
 	}
-	ret = load_chunk(astream, index, &found);
+	ret = age_istream_load_chunk(astream, index, &found);
 	if (ret <= 0 || found)
 		return ret;
 	/* That there is nothing here is believed only from the last chunk
@@ -254,6 +146,8 @@ static void i_stream_age_sync(struct istream_private *stream)
 	if (!stream->parent->seekable)
 		return;
 	i_stream_sync(stream->parent);
+	if (astream->cache != NULL)
+		age_chunk_cache_unref(&astream->cache);
 	astream->plain_size = 0;
 	stream->skip = stream->pos = 0;
 	stream->cached_stream_size = UOFF_T_MAX;
@@ -321,6 +215,8 @@ i_stream_age_close(struct iostream_private *stream, bool close_parent)
 
 	if (astream->cipher != NULL)
 		age_chunk_cipher_deinit(&astream->cipher);
+	if (astream->cache != NULL)
+		age_chunk_cache_unref(&astream->cache);
 	if (close_parent)
 		i_stream_close(astream->istream.parent);
 }

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib.h"
+#include "stream/chunk-cache.h"
+#include "mail-seal-private.h"
+
+/* Clients fetch a large message in pieces, and Dovecot opens it anew for each.
+   What was authenticated for one piece need not be so again for the next. */
+
+bool mail_seal_last_is(struct mail *mail, const struct mail_seal_mail *smail)
+{
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
+
+	return mail->uid != 0 && mail->uid == sbox->last.uid &&
+		memcmp(smail->header_mac, sbox->last.header_mac,
+		       AGE_HEADER_MAC_SIZE) == 0;
+}
+
+void mail_seal_last_set(struct mail *mail, const struct mail_seal_mail *smail)
+{
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
+
+	mail_seal_last_forget(sbox);
+	sbox->last.uid = mail->uid;
+	memcpy(sbox->last.header_mac, smail->header_mac, AGE_HEADER_MAC_SIZE);
+}
+
+void mail_seal_last_forget(struct mail_seal_mailbox *sbox)
+{
+	if (sbox->last.chunks != NULL)
+		age_chunk_cache_unref(&sbox->last.chunks);
+	sbox->last.uid = 0;
+	sbox->last.verified = FALSE;
+}
