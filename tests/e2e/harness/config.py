@@ -7,6 +7,8 @@ that would slow tests down) is filled in here and nowhere else.
 
 from dataclasses import dataclass
 
+from . import sanitizer
+
 FORMATS = ("maildir", "sdbox", "mdbox")
 
 # Mail belongs to this uid and gid. They need no name in the system.
@@ -58,7 +60,8 @@ class Setup:
 def text(setup, place, version):
     """The whole file. place has .base, a folder, and .ports by listener."""
     write = _text_23 if version < (2, 4) else _text_24
-    return write(setup, place).replace("@base@", place.base)
+    return (write(setup, place).replace("@base@", place.base) +
+            sanitizer.configuration(version))
 
 
 def _secret(setup, of_password):

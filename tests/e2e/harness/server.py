@@ -13,7 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from . import config
+from . import config, sanitizer
 
 MAIL_UID = config.MAIL_UID
 PASSWORD = "correct horse"
@@ -89,7 +89,8 @@ class Server:
                 ["dovecot", "-F", "-c", self.config_file],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 stderr=open(f"{self.base}/stderr", "wb"),
-                start_new_session=True, preexec_fn=_end_with_parent)
+                start_new_session=True, preexec_fn=_end_with_parent,
+                env=sanitizer.environment())
             if self._wait_until_ready():
                 return self
             self.stop()
@@ -229,7 +230,8 @@ class Server:
 
 
 def _run(command, stdin, check):
-    done = subprocess.run(command, input=stdin or b"", capture_output=True)
+    done = subprocess.run(command, input=stdin or b"", capture_output=True,
+                          env=sanitizer.environment())
     if check and done.returncode != 0:
         raise AssertionError(
             f"{' '.join(command)} ended with {done.returncode}:\n"
