@@ -2,6 +2,7 @@
 
 #include "lib.h"
 #include "stream/chunk-cache.h"
+#include "stream/istream-age.h"
 #include "mail-seal-private.h"
 
 /* Clients fetch a large message in pieces, and Dovecot opens it anew for each.
@@ -20,9 +21,22 @@ void mail_seal_last_set(struct mail *mail, const struct mail_seal_mail *smail)
 {
 	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
 
+	if (mail_seal_last_is(mail, smail))
+		return;
 	mail_seal_last_forget(sbox);
 	sbox->last.uid = mail->uid;
 	memcpy(sbox->last.header_mac, smail->header_mac, AGE_HEADER_MAC_SIZE);
+}
+
+void mail_seal_last_use_chunks(struct mail *mail,
+			       const struct mail_seal_mail *smail)
+{
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
+
+	mail_seal_last_set(mail, smail);
+	if (sbox->last.chunks == NULL)
+		sbox->last.chunks = age_chunk_cache_init();
+	i_stream_age_set_cache(smail->input, sbox->last.chunks);
 }
 
 void mail_seal_last_forget(struct mail_seal_mailbox *sbox)

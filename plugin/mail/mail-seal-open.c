@@ -4,7 +4,6 @@
 #include "istream.h"
 #include "index-mail.h"
 #include "age/chunk.h"
-#include "stream/chunk-cache.h"
 #include "stream/istream-age.h"
 #include "mail/mail-seal-mail.h"
 #include "mail/mail-seal-user.h"
@@ -205,9 +204,8 @@ verify_input(struct mail *mail, struct mail_seal_mail *smail)
 
 	if (!was_reported(mail) && is_large(smail->input))
 		return 0;
-	if (!mail_seal_last_is(mail, smail))
-		mail_seal_last_set(mail, smail);
-	else if (sbox->last.verified)
+	mail_seal_last_set(mail, smail);
+	if (sbox->last.verified)
 		return 0;
 	if (i_stream_age_verify(smail->input) < 0) {
 		report_stream_failure(mail, smail->input);
@@ -262,19 +260,6 @@ mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 	return smail->module_ctx.super.istream_opened(mail, stream);
 }
 
-/* Let the stream use what other pieces of this message left. */
-static void
-set_cache(struct mail *mail, struct mail_seal_mail *smail)
-{
-	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
-
-	if (!mail_seal_last_is(mail, smail))
-		mail_seal_last_set(mail, smail);
-	if (sbox->last.chunks == NULL)
-		sbox->last.chunks = age_chunk_cache_init();
-	i_stream_age_set_cache(smail->input, sbox->last.chunks);
-}
-
 int mail_seal_mail_prepare(struct mail *mail, enum mail_seal_part part)
 {
 	struct mail_seal_mail *smail;
@@ -299,7 +284,7 @@ int mail_seal_mail_prepare(struct mail *mail, enum mail_seal_part part)
 		part == MAIL_SEAL_PART_DECODED ?
 		MAIL_READ_FULL_BLOCK_SIZE : AGE_CHUNK_SIZE);
 	if (part == MAIL_SEAL_PART_PIECE)
-		set_cache(backend, smail);
+		mail_seal_last_use_chunks(backend, smail);
 	return 0;
 }
 

@@ -99,9 +99,14 @@ struct keyring_store *mail_seal_keyring_store(struct mail_user *user,
 /* mail-seal-open.c */
 void mail_seal_mail_allocated(struct mail *mail);
 
-/* last-mail.c: what was found out about the message that was opened last. */
+/* last-mail.c: what is known about the message that was opened last. */
 bool mail_seal_last_is(struct mail *mail, const struct mail_seal_mail *smail);
+/* From now on it's this one, of which the first chunk was authenticated. */
 void mail_seal_last_set(struct mail *mail, const struct mail_seal_mail *smail);
+/* Set it, and let its stream use and leave chunks for further pieces. */
+void mail_seal_last_use_chunks(struct mail *mail,
+			       const struct mail_seal_mail *smail);
+/* Wipe what there is of it. */
 void mail_seal_last_forget(struct mail_seal_mailbox *sbox);
 
 /* mail-seal-mailbox.c, mail-seal-save.c, mail-seal-copy.c */

@@ -4,12 +4,23 @@
 
 #include "stream/chunk-cache.h"
 
-/* The AGE_CHUNK_SIZE bytes of a chunk, or NULL if it isn't there. Valid until
-   the next call. */
-const unsigned char *
+struct memarea;
+struct age_plain;
+
+/* A full chunk which isn't the last: the first AGE_CHUNK_SIZE bytes of a buffer
+   that streams and the cache share, each with a reference. */
+struct age_cached_chunk {
+	uint64_t index;
+	/* NULL in an entry that isn't used. */
+	struct memarea *area;
+	struct age_plain *plain;
+};
+
+/* NULL if it isn't there. Valid until the next call. */
+const struct age_cached_chunk *
 age_chunk_cache_find(struct age_chunk_cache *cache, uint64_t index);
-/* Copy a full chunk, which isn't the last and isn't there yet. */
-void age_chunk_cache_add(struct age_chunk_cache *cache, uint64_t index,
-			 const unsigned char *plain);
+/* Add a chunk that isn't there yet. References area. */
+void age_chunk_cache_add(struct age_chunk_cache *cache,
+			 const struct age_cached_chunk *chunk);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
-#include "crypto/secret.h"
+#include "memarea.h"
 #include "istream-age-private.h"
 #include "chunk-cache-private.h"
 
@@ -8,16 +8,10 @@
    Dovecot reads the piece before once more, too, to count line ends. */
 #define CHUNKS_COUNT 2
 
-struct cached_chunk {
-	/* NULL if none was here yet. */
-	unsigned char *plain;
-	uint64_t index;
-};
-
 struct age_chunk_cache {
 	int refcount;
 	/* The one used last comes first. */
-	struct cached_chunk chunks[CHUNKS_COUNT];
+	struct age_cached_chunk chunks[CHUNKS_COUNT];
 };
 
 struct age_chunk_cache *age_chunk_cache_init(void)
@@ -44,45 +38,44 @@ void age_chunk_cache_unref(struct age_chunk_cache **_cache)
 	if (--cache->refcount > 0)
 		return;
 	for (i = 0; i < CHUNKS_COUNT; i++) {
-		if (cache->chunks[i].plain == NULL)
-			continue;
-		secret_wipe(cache->chunks[i].plain, AGE_CHUNK_SIZE);
-		i_free(cache->chunks[i].plain);
+		/* the last reference wipes it */
+		if (cache->chunks[i].area != NULL)
+			memarea_unref(&cache->chunks[i].area);
 	}
 	i_free(cache);
 }
 
 static void move_to_front(struct age_chunk_cache *cache, unsigned int pos)
 {
-	struct cached_chunk chunk = cache->chunks[pos];
+	struct age_cached_chunk chunk = cache->chunks[pos];
 
 	memmove(cache->chunks + 1, cache->chunks, pos * sizeof(chunk));
 	cache->chunks[0] = chunk;
 }
 
-const unsigned char *
+const struct age_cached_chunk *
 age_chunk_cache_find(struct age_chunk_cache *cache, uint64_t index)
 {
 	unsigned int i;
 
 	for (i = 0; i < CHUNKS_COUNT; i++) {
-		if (cache->chunks[i].plain != NULL &&
+		if (cache->chunks[i].area != NULL &&
 		    cache->chunks[i].index == index) {
 			move_to_front(cache, i);
-			return cache->chunks[0].plain;
+			return &cache->chunks[0];
 		}
 	}
 	return NULL;
 }
 
-void age_chunk_cache_add(struct age_chunk_cache *cache, uint64_t index,
-			 const unsigned char *plain)
+void age_chunk_cache_add(struct age_chunk_cache *cache,
+			 const struct age_cached_chunk *chunk)
 {
 	move_to_front(cache, CHUNKS_COUNT - 1);
-	if (cache->chunks[0].plain == NULL)
-		cache->chunks[0].plain = i_malloc(AGE_CHUNK_SIZE);
-	memcpy(cache->chunks[0].plain, plain, AGE_CHUNK_SIZE);
-	cache->chunks[0].index = index;
+	if (cache->chunks[0].area != NULL)
+		memarea_unref(&cache->chunks[0].area);
+	memarea_ref(chunk->area);
+	cache->chunks[0] = *chunk;
 }
 
 void i_stream_age_set_cache(struct istream *input,

@@ -22,8 +22,24 @@ static void plain_free(struct age_plain *plain)
 	i_free(plain);
 }
 
+/* Takes the reference to area. */
+static void
+use_buffer(struct age_istream *astream, struct age_plain *plain,
+	   struct memarea *area)
+{
+	struct istream_private *stream = &astream->istream;
+
+	if (stream->memarea != NULL)
+		memarea_unref(&stream->memarea);
+	stream->memarea = area;
+	/* buffer_size stays 0: i_stream_next_line() would else write NULs into
+	   the chunk, which may be read once more. */
+	stream->buffer = stream->w_buffer = plain->data;
+	astream->plain = plain;
+}
+
 /* Make room for size bytes behind what the reader has not skipped yet, and drop
-   what it has. Snapshots keep the old buffer where there are any. */
+   what it has. Snapshots and the cache keep the old buffer, if it is theirs. */
 static unsigned char *make_room(struct age_istream *astream, size_t size)
 {
 	struct istream_private *stream = &astream->istream;
@@ -42,14 +58,9 @@ static unsigned char *make_room(struct age_istream *astream, size_t size)
 	plain->used = I_MAX(plain->used, kept + size);
 
 	if (stream->w_buffer == NULL || plain != astream->plain) {
-		if (stream->memarea != NULL)
-			memarea_unref(&stream->memarea);
-		stream->memarea = memarea_init(plain->data, plain->capacity,
-					       plain_free, plain);
-		/* buffer_size stays 0: i_stream_next_line() would else write
-		   NULs into the chunk, which may be read once more. */
-		stream->buffer = stream->w_buffer = plain->data;
-		astream->plain = plain;
+		use_buffer(astream, plain,
+			   memarea_init(plain->data, plain->capacity,
+					plain_free, plain));
 	}
 	stream->skip = 0;
 	stream->pos = kept;
@@ -68,18 +79,35 @@ add_plain(struct age_istream *astream, uint64_t index, size_t size)
 	astream->next_index = index + 1;
 }
 
+/* Only where a chunk alone is in the buffer. */
 static bool load_cached(struct age_istream *astream, uint64_t index)
 {
-	const unsigned char *cached;
+	struct istream_private *stream = &astream->istream;
+	const struct age_cached_chunk *chunk;
 
-	if (astream->cache == NULL)
+	if (astream->cache == NULL || stream->pos > stream->skip)
 		return FALSE;
-	cached = age_chunk_cache_find(astream->cache, index);
-	if (cached == NULL)
+	chunk = age_chunk_cache_find(astream->cache, index);
+	if (chunk == NULL)
 		return FALSE;
-	memcpy(make_room(astream, AGE_CHUNK_SIZE), cached, AGE_CHUNK_SIZE);
+	memarea_ref(chunk->area);
+	use_buffer(astream, chunk->plain, chunk->area);
+	stream->skip = stream->pos = 0;
+	astream->plain_size = 0;
 	add_plain(astream, index, AGE_CHUNK_SIZE);
 	return TRUE;
+}
+
+static void keep_in_cache(struct age_istream *astream, uint64_t index)
+{
+	struct age_cached_chunk chunk = {
+		.index = index,
+		.area = astream->istream.memarea,
+		.plain = astream->plain,
+	};
+
+	if (astream->cache != NULL && astream->plain_size == AGE_CHUNK_SIZE)
+		age_chunk_cache_add(astream->cache, &chunk);
 }
 
 int age_istream_load_chunk(struct age_istream *astream, uint64_t index,
@@ -107,9 +135,9 @@ int age_istream_load_chunk(struct age_istream *astream, uint64_t index,
 	if (age_istream_open_chunk(astream, index, sealed, size, more,
 				   plain) < 0)
 		return -1;
-	if (astream->cache != NULL && more)
-		age_chunk_cache_add(astream->cache, index, plain);
 	add_plain(astream, index, plain_size);
+	if (more)
+		keep_in_cache(astream, index);
 	return 1;
 }
 
