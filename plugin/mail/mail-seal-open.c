@@ -257,7 +257,13 @@ mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 		i_stream_unref(stream);
 		return -1;
 	}
-	return smail->module_ctx.super.istream_opened(mail, stream);
+	if (smail->module_ctx.super.istream_opened(mail, stream) < 0)
+		return -1;
+	/* Compression above takes the size of its buffer from the streams
+	   below, where a sealed chunk has room. That is more than
+	   index-mail-binary.c stands. */
+	i_stream_set_max_buffer_size(*stream, MAIL_READ_FULL_BLOCK_SIZE);
+	return 0;
 }
 
 int mail_seal_mail_prepare(struct mail *mail, enum mail_seal_part part)

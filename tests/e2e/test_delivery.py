@@ -3,6 +3,7 @@
 
 import glob
 import os
+import random
 import re
 
 import pytest
@@ -415,6 +416,26 @@ def test_mail_log(make_pair, storage):
             server.new_log()))
     assert logs[0] == logs[1]
     assert any("size=" in line for line in logs[1])
+
+
+# Compression
+
+
+@pytest.mark.parametrize("method", ["gz", "zstd"])
+def test_compressed_attachments(make_pair, storage, method):
+    """Small and large ones, which decompress well and badly."""
+    pair = make_pair(storage=storage, compress=method)
+    noise = random.Random(3)
+    for content in (b"x", bytes(100000), noise.randbytes(100000),
+                    noise.randbytes(3000000)):
+        pair.append(corpus.with_attachment("attached", "see it\n" * 2000,
+                                           "a.bin", content))
+    for items in ("BINARY.SIZE[2]", "BINARY.PEEK[2]", "BINARY.PEEK[]",
+                  "BODY.PEEK[]", "BODY.PEEK[]<100000.70000>",
+                  "BODYSTRUCTURE", "RFC822.SIZE", "PREVIEW"):
+        pair.reconnect()
+        pair.select()
+        pair.same_ok(f"FETCH 1:* {items}")
 
 
 # dsync
