@@ -197,12 +197,23 @@ static bool is_large(struct istream *input)
 		size > MAIL_SEAL_VERIFY_MAX_SIZE;
 }
 
+/* Whatever its size and as soon as it's opened: for POP3, which ends a message
+   that it couldn't read to the end as if it were whole; and if it failed before
+   while Dovecot read it, which Dovecot has logged. */
+static bool must_verify(struct mail *mail)
+{
+	struct mail_seal_user *ssession =
+		MAIL_SEAL_USER_CONTEXT(mail->box->storage->user);
+
+	return ssession->verify_on_open || was_reported(mail);
+}
+
 static int
 verify_input(struct mail *mail, struct mail_seal_mail *smail)
 {
 	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
 
-	if (!was_reported(mail) && is_large(smail->input))
+	if (!must_verify(mail) && is_large(smail->input))
 		return 0;
 	mail_seal_last_set(mail, smail);
 	if (sbox->last.verified)
@@ -215,19 +226,10 @@ verify_input(struct mail *mail, struct mail_seal_mail *smail)
 	return 0;
 }
 
-/* A message that failed while Dovecot read it, which Dovecot has logged, fails
-   as soon as it's opened from then on. */
-static bool must_verify(struct mail *mail, struct mail_seal_user *ssession)
-{
-	return ssession->verify_on_open || was_reported(mail);
-}
-
 static int
 mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 {
 	struct mail_seal_mail *smail = seal_mail(mail);
-	struct mail_seal_user *ssession =
-		MAIL_SEAL_USER_CONTEXT(mail->box->storage->user);
 	struct mail_user *owner;
 	struct istream *input;
 	int ret;
@@ -253,7 +255,7 @@ mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 	if (input == NULL)
 		return -1;
 	*stream = input;
-	if (must_verify(mail, ssession) && verify_input(mail, smail) < 0) {
+	if (must_verify(mail) && verify_input(mail, smail) < 0) {
 		i_stream_unref(stream);
 		return -1;
 	}

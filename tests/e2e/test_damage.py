@@ -4,6 +4,7 @@
 import glob
 import os
 import re
+import time
 
 import pytest
 
@@ -180,15 +181,25 @@ def ward(server, request):
     return Ward(server, LONG, rows, at_borders)
 
 
+def own_session(server, seconds=5):
+    """The session of this test: it logged in and out since the test began. Its
+    lines may come in any order, and those of sessions before it still come."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        log = server.new_log()
+        came = re.findall(r"(?:Login|Logged in): .*session=<([^>]+)>", log)
+        for session in reversed(came):
+            if re.search(f"<{re.escape(session)}>.*Logged out", log):
+                return re.escape(session)
+        time.sleep(0.05)
+    raise AssertionError(f"no session logged in and out:\n{log}")
+
+
 def damage_lines(server):
-    """The UIDs that the last session called damaged, after its LOGOUT. Lines
-    of sessions before it may still come."""
-    session = re.findall(r"(?:Login|Logged in): .*session=<([^>]+)>",
-                         server.all_log())[-1]
-    server.expect_log(f"<{re.escape(session)}>.*Logged out")
+    """The UIDs that the last session called damaged, after its LOGOUT."""
+    session = own_session(server)
     return [int(uid) for uid in re.findall(
-        rf"<{re.escape(session)}>.*Error: Mailbox \w+: UID[= ](\d+)",
-        server.new_log())]
+        rf"<{session}>.*Error: Mailbox \w+: UID[= ](\d+)", server.new_log())]
 
 
 def refused(reply, name):
@@ -473,3 +484,36 @@ def test_huge_message_is_never_whole_and_never_wrong(server, damage):
                 break
         else:
             raise AssertionError("the damage was not met")
+
+
+def test_huge_message_is_refused_by_pop3(server):
+    """Dovecot would end a part of it as if it were the whole, and the client
+    would delete it."""
+    user, _ = put_damaged(server, HUGE, lambda sealed: flip(sealed, MIDDLE),
+                          copies=2)
+    with Pop3(server, user) as pop3:
+        assert pop3.ok("RETR 1", multiline=True).endswith(HUGE + b".\r\n")
+        for command in ("RETR 2", "TOP 2 1"):
+            assert pop3.cmd(command, multiline=True).startswith(b"-ERR")
+        pop3.ok("QUIT")
+
+
+def test_huge_message_is_not_copied_in_part(serve, storage):
+    """doveadm reads it to the damage, and neither shows nor saves it as
+    whole."""
+    server = serve(Setup(storage=storage))
+    key = age.keygen()
+    user = server.user(mail_seal_recipient=key.recipient,
+                       mail_seal_identity=key.identity)
+    server.allow_log(DAMAGE_LOG)
+    with Imap(server, user) as imap:
+        imap.append(HUGE)
+    stored, = disk.stored(server, user)
+    disk.replace(stored, flip(stored.content, MIDDLE))
+    done = server.doveadm("fetch", "-u", user.name, "text", "all", check=False)
+    assert done.returncode != 0
+    assert len(done.stdout) < len(HUGE)
+    folder = f"maildir:{user.home}/copy"
+    assert server.doveadm("backup", "-u", user.name, folder,
+                          check=False).returncode != 0
+    assert glob.glob(f"{user.home}/copy/*/*,S=*") == []
