@@ -27,8 +27,8 @@ const char *mail_seal_user_get_locked_text(struct mail_user *user);
    user is locked. For sessions that have no better place to say it. */
 void mail_seal_user_refuse_open(struct mail_user *user);
 
-/* Authenticate every message whole when it is opened, before the first byte is
-   read. For protocols that can't take back what was sent. */
+/* Authenticate every message whole when it is opened, whatever its size, before
+   the first byte is read. For protocols that can't take back what was sent. */
 void mail_seal_user_verify_on_open(struct mail_user *user);
 
 #endif
