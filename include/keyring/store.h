@@ -34,6 +34,8 @@ struct keyring_store;
      missing, or isn't a whole keyring (nor one of a later version), and PATH.bak
      is one, it is loaded from there, as keyring_store_notice() then tells, and
      the next change or keyring_store_settle() puts it back into its place;
+   - PATH.damaged, a keyring that was broken and had to make room then, for a
+     person to look at;
    - PATH.tmp.HEX, which nothing reads; those older than an hour are removed by
      later changes. */
 struct keyring_store *keyring_store_file_init(const char *path);
@@ -86,7 +88,8 @@ int keyring_store_create(struct keyring_store *store,
 
 struct keyring_update {
 	/* Make the new keyring from the one that is stored now. Returns 1 and
-	   the new one; 0 if there is nothing to change; -1 and error_r. May be
+	   the new one; 0 if there is nothing to change; -1 and error_r, which
+	   is handed on without the store's name. May be
 	   called again with a newer keyring if another process was faster: what
 	   an earlier call made is then void. */
 	int (*change)(const struct keyring *keyring,
