@@ -106,15 +106,15 @@ static int parse_slots(const struct keyring_parser *parser, const char *str,
 	for (; *word != NULL; word++) {
 		if (strlen(*word) != KEYRING_DIGEST_CHARS ||
 		    !age_base64_decode(*word, KEYRING_DIGEST_CHARS,
-				       digest.data)) {
-			return keyring_parse_error(parser, error_r,
-				"expected \"slots: none\", or for each slot "
-				"the base 64 of %d bytes, without padding",
-				KEYRING_DIGEST_SIZE);
-		}
+				       digest.data))
+			break;
 		array_push_back(&keyring->list, &digest);
 	}
-	return 0;
+	if (*word == NULL && !array_is_empty(&keyring->list))
+		return 0;
+	return keyring_parse_error(parser, error_r,
+		"expected \"slots: none\", or for each slot the base 64 of %d "
+		"bytes, without padding", KEYRING_DIGEST_SIZE);
 }
 
 static int parse_mac(const struct keyring_parser *parser, const char *str,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
 #include "str.h"
+#include "age/base64.h"
+#include "keyring/keyring-private.h"
 #include "keyring-util.h"
 
 const struct keyring_costs test_costs = {
@@ -70,6 +72,26 @@ void test_edit_finish(struct keyring_edit **edit, struct keyring **keyring)
 		i_fatal("%s", error);
 	keyring_free(keyring);
 	*keyring = new_keyring;
+}
+
+const char *test_keyring_with_mac(const struct keyring *keyring,
+				  const struct age_identities *identities)
+{
+	string_t *header = t_str_new(1024), *text = t_str_new(4096);
+	size_t mac_end = keyring->mac_offset + keyring->mac_size;
+	uint8_t mac[KDF_HMAC_SIZE];
+
+	str_append_data(header, keyring->text, keyring->mac_offset);
+	str_append_data(header, keyring->text + mac_end,
+			keyring->header_size - mac_end);
+	keyring_mac(age_identities_get(identities, 0), str_data(header),
+		    str_len(header), mac);
+	str_append_data(text, keyring->text, keyring->mac_offset);
+	str_append(text, "mac: ");
+	age_base64_encode(mac, sizeof(mac), text);
+	str_append_c(text, '\n');
+	str_append_data(text, keyring->text + mac_end, keyring->size - mac_end);
+	return str_c(text);
 }
 
 const char *test_recipient_str(const struct age_x25519_identity *identity)

@@ -29,6 +29,10 @@ struct keyring_edit *test_edit_begin(const struct keyring *keyring,
 /* End the edit; free the old keyring and put the new one in its place. */
 void test_edit_finish(struct keyring_edit **edit, struct keyring **keyring);
 
+/* The text with the mac that these identities give it. */
+const char *test_keyring_with_mac(const struct keyring *keyring,
+				  const struct age_identities *identities);
+
 /* The recipient of an identity, "age1…". */
 const char *test_recipient_str(const struct age_x25519_identity *identity);
 /* All identities as one string. */
