@@ -39,7 +39,9 @@ struct keyring_store_vfuncs {
 	/* The stored text has been verified: forget the previous one. NULL if
 	   there is none. Returns 0, or -1 and error_r. */
 	int (*commit)(struct keyring_store *store, const char **error_r);
-	/* Put the previous text, which is old, back. */
+	/* Put the previous text, which is old, back. text is what replace() was
+	   given, or NULL if something broken is in its place. Returns 0, or -1
+	   and error_r. */
 	int (*rollback)(struct keyring_store *store, const buffer_t *old,
 			const string_t *text, const char **error_r);
 

@@ -117,7 +117,7 @@ static bool file_is(const char *path, const buffer_t *text)
 }
 
 int store_file_rollback(struct keyring_store *store, const buffer_t *old,
-			const string_t *text ATTR_UNUSED, const char **error_r)
+			const string_t *text, const char **error_r)
 {
 	const char *path = real_path(store);
 	const char *previous = beside(store, STORE_FILE_PREVIOUS);
@@ -133,6 +133,8 @@ int store_file_rollback(struct keyring_store *store, const buffer_t *old,
 					   previous);
 		return -1;
 	}
+	if (text == NULL && keep_damaged(store, error_r) < 0)
+		return -1;
 	if (rename(previous, path) < 0)
 		return store_file_error("rename", previous, error_r);
 	return store_file_sync_dir(path, error_r);

@@ -112,7 +112,7 @@ int store_file_write_temp(const char *path, const string_t *text,
 	if (close(fd) < 0 && ret == 0)
 		ret = store_file_error("close", *temp_path_r, error_r);
 	if (ret < 0)
-		i_unlink(*temp_path_r);
+		(void)unlink(*temp_path_r);
 	return ret;
 }
 
@@ -133,7 +133,9 @@ void store_file_foreach_temp(const char *path, unsigned int age,
 		if (strncmp(d->d_name, prefix, strlen(prefix)) == 0 &&
 		    fstatat(dirfd(dir), d->d_name, &st,
 			    AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISREG(st.st_mode) && st.st_mtime <= time(NULL) - age)
+		    S_ISREG(st.st_mode) &&
+		    /* a file's time can be ahead of time() */
+		    (age == 0 || st.st_mtime < time(NULL) - age))
 			func(t_strconcat(dir_path, "/", d->d_name, NULL),
 			     context);
 	}

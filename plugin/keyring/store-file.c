@@ -204,7 +204,8 @@ file_create(struct keyring_store *store, const string_t *text,
 		ret = temp_link(temp_path, path, error_r);
 	else if (ret > 0)
 		ret = 0;
-	i_unlink(temp_path);
+	/* later changes remove it if this can't */
+	(void)unlink(temp_path);
 	/* Another's keyring is synced too: our caller will use it. */
 	if (ret >= 0 && store_file_sync_dir(path, error_r) < 0)
 		return -1;
