@@ -157,9 +157,13 @@ static int op_child(const struct op *op)
 {
 	struct keyring_store *store = keyring_store_file_init(PATH);
 	const char *error;
+	int ret;
 
 	fault.active = fault.calls > 0;
-	return op_run(op, store, &error) < 0 ? 1 : 0;
+	ret = op_run(op, store, &error);
+	fault.active = FALSE;
+	keyring_store_deinit(&store);
+	return ret < 0 ? 1 : 0;
 }
 
 /* TRUE if the secret opens the keyring, with the first identity among those
@@ -390,7 +394,9 @@ static void test_kill_destroy(void)
 			fault.after = calls % 2 == 0;
 			fault.kill = TRUE;
 			fault.active = TRUE;
-			_exit(keyring_store_destroy(store, &error) < 0 ? 1 : 0);
+			ret = keyring_store_destroy(store, &error);
+			keyring_store_deinit(&store);
+			_exit(ret < 0 ? 1 : 0);
 		}
 		calls++;
 		if (waitpid(pid, &status, 0) < 0)
@@ -434,6 +440,7 @@ static int child_disk_full(void)
 		return 3;
 	if (ftruncate(fd, 0) < 0 || op_run(&ops[0], store, &error) != 1)
 		return 4;
+	keyring_store_deinit(&store);
 	return 0;
 }
 
@@ -462,40 +469,36 @@ static void test_disk_full(void)
 #define SLOTS 8
 
 /* Add slots, and remove every other one again. */
-static int child_slots(unsigned int process)
+static int child_slots(struct keyring_store *store, struct test_change *change,
+		       unsigned int process)
 {
-	struct keyring_store *store = keyring_store_file_init(PATH);
-	struct test_change change = { .secret = SECRET_1 };
 	const char *error;
 
 	for (unsigned int i = 0; i < SLOTS; i++) {
-		change.label = t_strdup_printf("%u-%u", process, i);
-		change.func = test_change_add;
-		if (test_store_change(store, &change, &error) != 1) {
-			i_error("add %s: %s", change.label, error);
+		change->label = t_strdup_printf("%u-%u", process, i);
+		change->func = test_change_add;
+		if (test_store_change(store, change, &error) != 1) {
+			i_error("add %s: %s", change->label, error);
 			return 1;
 		}
-		change.func = test_change_remove;
+		change->func = test_change_remove;
 		if (i % 2 == 0 &&
-		    test_store_change(store, &change, &error) != 1) {
-			i_error("remove %s: %s", change.label, error);
+		    test_store_change(store, change, &error) != 1) {
+			i_error("remove %s: %s", change->label, error);
 			return 2;
 		}
 	}
 	return 0;
 }
 
-static int child_rotate(unsigned int process ATTR_UNUSED)
+static int child_rotate(struct keyring_store *store, struct test_change *change,
+			unsigned int process ATTR_UNUSED)
 {
-	struct keyring_store *store = keyring_store_file_init(PATH);
-	struct test_change change = {
-		.secret = SECRET_1,
-		.func = test_change_rotate,
-	};
 	const char *error;
 
+	change->func = test_change_rotate;
 	for (unsigned int i = 0; i < SLOTS; i++) {
-		if (test_store_change(store, &change, &error) != 1) {
+		if (test_store_change(store, change, &error) != 1) {
 			i_error("rotate: %s", error);
 			return 1;
 		}
@@ -504,9 +507,10 @@ static int child_rotate(unsigned int process ATTR_UNUSED)
 }
 
 /* Readers see a whole keyring at any time. */
-static int child_read(unsigned int process ATTR_UNUSED)
+static int child_read(struct keyring_store *store,
+		      struct test_change *change ATTR_UNUSED,
+		      unsigned int process ATTR_UNUSED)
 {
-	struct keyring_store *store = keyring_store_file_init(PATH);
 	struct keyring *keyring;
 	const char *error;
 
@@ -515,24 +519,33 @@ static int child_read(unsigned int process ATTR_UNUSED)
 			i_error("load: %s", error);
 			return 1;
 		}
+		keyring_free(&keyring);
 		if (keyring_store_notice(store) != NULL)
 			return 2;
-		keyring_free(&keyring);
 	}
 	return 0;
 }
 
-static pid_t start(int (*func)(unsigned int process), unsigned int process)
+typedef int child_func_t(struct keyring_store *store,
+			 struct test_change *change, unsigned int process);
+
+static pid_t start(child_func_t *func, unsigned int process)
 {
+	struct test_change change = { .secret = SECRET_1 };
+	struct keyring_store *store;
 	pid_t pid = fork();
+	int ret;
 
 	if (pid < 0)
 		i_fatal("fork() failed: %m");
-	if (pid == 0) {
-		(void)alarm(300);
-		_exit(func(process));
-	}
-	return pid;
+	if (pid > 0)
+		return pid;
+	(void)alarm(300);
+	store = keyring_store_file_init(PATH);
+	ret = func(store, &change, process);
+	keyring_store_deinit(&store);
+	age_identities_deinit(&change.identities);
+	_exit(ret);
 }
 
 static unsigned int earlier_count(const struct keyring *keyring)

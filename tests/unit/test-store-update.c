@@ -412,16 +412,15 @@ static void test_locked(void)
 }
 
 /* Root does something for a user. */
-static int child_owner_kept(void)
+static int child_owner_kept(struct keyring_store *store,
+			    struct test_change *change)
 {
-	struct test_change change = change_new(test_change_add);
-	struct keyring_store *store = store_new();
 	const char *error;
 	struct stat st;
 
 	if (chown(DIR, OTHER_ID, OTHER_ID) < 0 ||
 	    chown(PATH, OTHER_ID, OTHER_ID) < 0 ||
-	    test_store_change(store, &change, &error) != 1 ||
+	    test_store_change(store, change, &error) != 1 ||
 	    stat(PATH, &st) < 0 || st.st_uid != OTHER_ID ||
 	    st.st_gid != OTHER_ID || (st.st_mode & 07777) != 0600)
 		return 1;
@@ -430,23 +429,22 @@ static int child_owner_kept(void)
 	(void)chown(PATH".lock", OTHER_ID, OTHER_ID);
 	if (setgid(OTHER_ID) < 0 || setuid(OTHER_ID) < 0)
 		return 2;
-	change.label = "mine";
-	if (test_store_change(store, &change, &error) != 1)
+	change->label = "mine";
+	if (test_store_change(store, change, &error) != 1)
 		return 3;
 	return strcmp(test_dir_list(DIR), "keyring") == 0 ? 0 : 4;
 }
 
 /* A user can't make root's keyring one's own. */
-static int child_owner_not_kept(void)
+static int child_owner_not_kept(struct keyring_store *store,
+				struct test_change *change)
 {
-	struct test_change change = change_new(test_change_add);
-	struct keyring_store *store = store_new();
 	const char *error;
 
 	if (chown(DIR, OTHER_ID, OTHER_ID) < 0 || chmod(PATH, 0644) < 0 ||
 	    setgid(OTHER_ID) < 0 || setuid(OTHER_ID) < 0)
 		return 1;
-	if (test_store_change(store, &change, &error) != -1)
+	if (test_store_change(store, change, &error) != -1)
 		return 2;
 	if (strstr(error, "the previous one stays in its place: fchown(") ==
 	    NULL || strstr(error, "so that the owner can't be kept") == NULL) {
@@ -460,23 +458,32 @@ static int child_owner_not_kept(void)
 
 static void test_owner(void)
 {
-	static int (*const funcs[])(void) = {
+	static int (*const funcs[])(struct keyring_store *,
+				    struct test_change *) = {
 		child_owner_kept, child_owner_not_kept
 	};
+	struct test_change change = change_new(test_change_add);
+	struct keyring_store *store;
 
 	test_begin("store owner");
 	for (unsigned int i = 0; i < N_ELEMENTS(funcs); i++) {
-		int status;
+		int status, ret;
 		pid_t pid;
 
 		if (geteuid() != 0) {
 			i_info("not tested, as that takes root");
 			break;
 		}
+		store = store_new();
 		if ((pid = fork()) < 0)
 			i_fatal("fork() failed: %m");
-		if (pid == 0)
-			_exit(funcs[i]());
+		if (pid == 0) {
+			ret = funcs[i](store, &change);
+			keyring_store_deinit(&store);
+			age_identities_deinit(&change.identities);
+			_exit(ret);
+		}
+		keyring_store_deinit(&store);
 		if (waitpid(pid, &status, 0) < 0)
 			i_fatal("waitpid() failed: %m");
 		test_assert_idx(WIFEXITED(status), i);
