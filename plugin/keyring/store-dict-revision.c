@@ -68,10 +68,10 @@ write_row(struct dict_keyring_store *dstore, const struct row *old,
 		*error_r = NULL;
 }
 
-/* Write the row that comes after old. Returns 1, and the new row in old; 0 if
-   another one wrote it; -1 and error_r. */
+/* Write the row that comes after old. Returns 1; 0 if another one wrote it; -1
+   and error_r. */
 static int
-write_next(struct dict_keyring_store *dstore, struct row *old,
+write_next(struct dict_keyring_store *dstore, const struct row *old,
 	   const char *text, const char **error_r)
 {
 	const char *ticket, *write_error;
@@ -85,10 +85,8 @@ write_next(struct dict_keyring_store *dstore, struct row *old,
 		dstore->uncertain = TRUE;
 		return -1;
 	}
-	if (str_array_find(found.writers, ticket)) {
-		*old = found;
+	if (str_array_find(found.writers, ticket))
 		return 1;
-	}
 	if (found.revision > old->revision)
 		return 0;
 	*error_r = write_error != NULL ? write_error :
@@ -96,44 +94,51 @@ write_next(struct dict_keyring_store *dstore, struct row *old,
 	return -1;
 }
 
-/* Make an empty row, and see what becomes of a late change. Returns 1 and the
-   row; 0 if another one made it; -1 and error_r. */
-static int make_row(struct dict_keyring_store *dstore, struct row *row,
-		    const char **error_r)
+/* See what becomes of a late change to a row that holds no keyring. Returns 0 if
+   nothing does, or -1 and error_r. */
+static int
+check_late(struct dict_keyring_store *dstore, const struct row *row,
+	   const char **error_r)
 {
 	struct row late = *row;
-	const char *error;
 	int ret;
 
-	ret = write_next(dstore, row, "", error_r);
-	if (ret <= 0)
-		return ret;
-	ret = write_next(dstore, &late, "", &error);
-	if (ret == 0)
-		return 1;
-	*error_r = ret < 0 ? error : "the dict's database carries changes out "
-		"that come too late: it needs the trigger that the manual "
-		"gives";
-	return -1;
+	late.revision--;
+	ret = write_next(dstore, &late, "", error_r);
+	if (ret > 0) {
+		*error_r = "the dict's database carries changes out that come "
+			"too late: it needs the trigger that the manual gives";
+	}
+	return ret == 0 ? 0 : -1;
+}
+
+/* Store the first text. Returns as write_next(). */
+static int
+create_next(struct dict_keyring_store *dstore, const struct row *row,
+	    const char *text, const char **error_r)
+{
+	/* Then look again, as another one may have filled it by now. */
+	if (row->revision == 0)
+		return write_next(dstore, row, "", error_r) < 0 ? -1 : 0;
+	if (check_late(dstore, row, error_r) < 0)
+		return -1;
+	return write_next(dstore, row, text, error_r);
 }
 
 int store_dict_revision_create(struct dict_keyring_store *dstore,
 			       const char *text, const char **error_r)
 {
 	struct row row;
-	int ret = 0;
+	int ret;
 
 	/* until the deadline */
-	while (ret == 0) {
+	do {
 		if (read_row(dstore, &row, error_r) < 0)
 			return -1;
 		if (row.text != NULL && row.text[0] != '\0')
 			return 0;
-		if (row.revision == 0 &&
-		    (ret = make_row(dstore, &row, error_r)) <= 0)
-			continue;
-		ret = write_next(dstore, &row, text, error_r);
-	}
+		ret = create_next(dstore, &row, text, error_r);
+	} while (ret == 0);
 	return ret;
 }
 

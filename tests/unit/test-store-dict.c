@@ -609,23 +609,29 @@ static void test_dict_dead(void)
 	i_info("destroy: %s", error);
 	keyring_store_deinit(&store);
 	i_info("%u ms", (unsigned int)((now_usecs() - begin) / 1000));
-	test_assert_ucmp((now_usecs() - begin) / 1000000, <,
-			 8 * KEYRING_STORE_TIMEOUT_SECS);
+	/* twice the time for each */
+	test_assert_ucmp((now_usecs() - begin) / 1000000, <=,
+			 4 * (2 * KEYRING_STORE_TIMEOUT_SECS + 1));
 	test_end();
 }
 
 static void test_dict_unsafe(void)
 {
 	struct keyring_store *store;
-	const char *error = NULL;
+	const char *error = "";
 
 	test_begin("dict: unsafe");
 	user_new("unsafe");
 	store = store_open();
-	test_assert(keyring_store_create(store, first, &error) == -1);
-	test_assert(error != NULL && strstr(error, "doesn't refuse changes "
-		"that come too late: it needs the trigger") != NULL);
-	assert_stored(store, NULL);
+	/* also when it is tried again */
+	for (unsigned int i = 0; i < 2; i++) {
+		test_assert_idx(keyring_store_create(store, first,
+						     &error) == -1, i);
+		test_assert_idx(strstr(error, "carries changes out that come "
+				       "too late: it needs the trigger") !=
+				NULL, i);
+		assert_stored(store, NULL);
+	}
 	keyring_store_deinit(&store);
 	test_end();
 }
