@@ -181,13 +181,10 @@ verify_stored(struct keyring_store *store, const struct keyring_update *update,
 	int ret;
 
 	ret = stored_load(store, &stored, error_r);
-	if (ret == 0) {
-		*error_r = "is gone";
-		ret = -1;
-	} else if (ret > 0 && !text_equals(&stored, text)) {
+	if (ret == 0 || (ret > 0 && !text_equals(&stored, text))) {
 		/* Where nobody is kept out, another one came after us. */
+		*error_r = ret == 0 ? "is gone" : "is not what was written";
 		ret = store->v->lock == NULL ? 0 : -1;
-		*error_r = "is not what was written";
 	} else if (ret > 0) {
 		ret = update->verify == NULL ? 0 :
 			update->verify(stored.keyring, update->context,
