@@ -8,6 +8,7 @@
 #include "crypto/secret.h"
 #include "store-util.h"
 #if DOVECOT_PREREQ(2, 4, 0)
+#  include "master-service.h"
 #  include "settings.h"
 #endif
 
@@ -35,6 +36,20 @@ static const char *user;
 
 #if DOVECOT_PREREQ(2, 4, 0)
 static struct settings_simple settings;
+
+/* The driver of the proxy looks for the service that it is in. */
+static void service_init(int *argc, char **argv[])
+{
+	master_service = master_service_init("test-store-dict",
+		MASTER_SERVICE_FLAG_STANDALONE |
+		MASTER_SERVICE_FLAG_DONT_SEND_STATS |
+		MASTER_SERVICE_FLAG_NO_CONFIG_SETTINGS, argc, argv, "");
+}
+
+static void service_deinit(void)
+{
+	master_service_deinit(&master_service);
+}
 
 static void settings_init(void)
 {
@@ -69,6 +84,8 @@ static struct keyring_dict_settings dict_settings(void)
 	};
 }
 #else
+static void service_init(int *argc ATTR_UNUSED, char **argv[] ATTR_UNUSED) { }
+static void service_deinit(void) { }
 static void settings_init(void) { }
 static void settings_deinit(void) { }
 
@@ -673,13 +690,18 @@ int main(int argc, char *argv[])
 		fixture_init, test_dict_unsafe, fixture_deinit, NULL
 	};
 	const char *error;
+	int ret;
 
+	service_init(&argc, &argv);
 	if (argc < 2)
 		i_fatal("usage: test-store-dict DICT [works | dead | unsafe]");
 	if (crypto_init(&error) < 0)
 		i_fatal("%s", error);
 	dict_uri = argv[1];
 	if (argc < 3 || strcmp(argv[2], "works") == 0)
-		return test_run(works);
-	return test_run(strcmp(argv[2], "dead") == 0 ? dead : unsafe);
+		ret = test_run(works);
+	else
+		ret = test_run(strcmp(argv[2], "dead") == 0 ? dead : unsafe);
+	service_deinit();
+	return ret;
 }

@@ -112,7 +112,7 @@ map24() {
 	echo "dict_map priv/mail-seal/$1 {
 		sql_table = mail_seal
 		username_field = username
-		value $1 {
+		value_field $1 {
 			type = $2
 		}
 	}"
@@ -175,7 +175,7 @@ config24() {
 
 config() {
 	local version
-	version=$(dovecot --version | cut -d ' ' -f 1)
+	version=$(dovecot --version | sed 's/[^0-9.].*//')
 	case $version in
 	2.3.*) config23 ;;
 	*) config24 "$version" ;;
