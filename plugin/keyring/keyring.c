@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
 #include "buffer.h"
-#include "str.h"
 #include "crypto/secret.h"
-#include "age/argon2id.h"
-#include "age/base64.h"
+#include "keyring/edit.h"
 #include "keyring/keyring-private.h"
 
 #define MAC_INFO "mail-seal/keyring"
@@ -30,10 +28,53 @@ keyring_recipients(const struct keyring *keyring, unsigned int *count_r)
 	return array_get(&keyring->recipients, count_r);
 }
 
+const struct keyring_earlier *
+keyring_earlier(const struct keyring *keyring, unsigned int *count_r)
+{
+	return array_get(&keyring->earlier, count_r);
+}
+
 const struct keyring_slot *
 keyring_slots(const struct keyring *keyring, unsigned int *count_r)
 {
 	return array_get(&keyring->slots, count_r);
+}
+
+static unsigned int *
+counts_of(struct keyring_slot_counts *counts, const struct keyring_slot *slot)
+{
+	if (keyring_slot_takes_password(slot))
+		return &counts->password;
+	if (!keyring_slot_takes_identity(slot))
+		return &counts->unknown;
+	switch (slot->kind) {
+	case KEYRING_SLOT_RECOVERY:
+		return &counts->recovery;
+	case KEYRING_SLOT_ESCROW:
+		return &counts->escrow;
+	default:
+		return &counts->link;
+	}
+}
+
+void keyring_count_slot(const struct keyring_slot *slot,
+			struct keyring_slot_counts *counts)
+{
+	*counts_of(counts, slot) += 1;
+	if (slot->identity != NULL)
+		counts->marked++;
+	if (!slot->listed)
+		counts->unlisted++;
+}
+
+void keyring_count(const struct keyring *keyring,
+		   struct keyring_slot_counts *counts_r)
+{
+	const struct keyring_slot *slot;
+
+	i_zero(counts_r);
+	array_foreach(&keyring->slots, slot)
+		keyring_count_slot(slot, counts_r);
 }
 
 void keyring_mac(const struct age_x25519_identity *identity,
@@ -93,128 +134,97 @@ int keyring_verify(const struct keyring *keyring,
 	return 0;
 }
 
-static int
-keyring_text_create(const struct age_x25519_identity *identity,
-		    const char *secret, const struct keyring_costs *costs,
-		    string_t *text, const char **error_r)
+const struct age_x25519_identity *
+keyring_find_identity(const struct age_identities *identities,
+		      const struct age_x25519_recipient *recipient)
 {
-	struct age_x25519_recipient recipient;
-	uint8_t mac[KDF_HMAC_SIZE];
+	for (unsigned int i = 0; i < age_identities_count(identities); i++) {
+		const struct age_x25519_identity *identity =
+			age_identities_get(identities, i);
 
-	age_x25519_identity_recipient(identity, &recipient);
-	str_printfa(text, KEYRING_MAGIC"%d\nrecipient: %s\n", KEYRING_VERSION,
-		    age_x25519_recipient_str(&recipient));
-	keyring_mac(identity, str_data(text), str_len(text), mac);
-	str_append(text, "mac: ");
-	age_base64_encode(mac, sizeof(mac), text);
-	str_append_c(text, '\n');
-	return keyring_slot_write_password(identity, secret, costs, text,
-					   error_r);
+		if (memcmp(identity->public, recipient->key,
+			   sizeof(recipient->key)) == 0)
+			return identity;
+	}
+	return NULL;
 }
 
-static struct age_identities *identities_generate(void)
+/* The earlier identities that the keyring names, appended to dest. */
+static int
+select_earlier(const struct keyring *keyring,
+	       const struct age_identities *identities,
+	       struct age_identities *dest, const char **error_r)
 {
-	struct age_identities *identities = age_identities_init();
-	void *identity = secret_alloc(sizeof(struct age_x25519_identity));
+	const struct keyring_earlier *earlier;
 
-	age_x25519_identity_generate(identity);
-	age_identities_add(identities, identity);
-	secret_free(&identity);
-	return identities;
+	array_foreach(&keyring->earlier, earlier) {
+		const struct age_x25519_identity *identity =
+			keyring_find_identity(identities, &earlier->recipient);
+
+		if (identity == NULL) {
+			*error_r = t_strdup_printf(
+				"the earlier identity of %s is missing",
+				age_x25519_recipient_str(&earlier->recipient));
+			return -1;
+		}
+		age_identities_add(dest, identity);
+	}
+	return 0;
+}
+
+static void copy_rest(const struct age_identities *identities,
+		      struct age_identities *dest)
+{
+	for (unsigned int i = 1; i < age_identities_count(identities); i++)
+		age_identities_add(dest, age_identities_get(identities, i));
+}
+
+int keyring_select_identities(const struct keyring *keyring,
+			      const struct age_identities *identities,
+			      struct age_identities **identities_r,
+			      const char **error_r)
+{
+	struct age_identities *selected = age_identities_init();
+
+	age_identities_add(selected, age_identities_get(identities, 0));
+	/* Without a list it is of an earlier version, that named none. */
+	if (!keyring->has_list)
+		copy_rest(identities, selected);
+	else if (select_earlier(keyring, identities, selected, error_r) < 0) {
+		age_identities_deinit(&selected);
+		return -1;
+	}
+	*identities_r = selected;
+	return 0;
+}
+
+bool keyring_fits(const struct keyring *keyring,
+		  const struct age_identities *identities)
+{
+	const struct keyring_earlier *earlier;
+	const char *error;
+
+	if (keyring_verify(keyring, age_identities_get(identities, 0),
+			   &error) < 0)
+		return FALSE;
+	array_foreach(&keyring->earlier, earlier) {
+		if (keyring_find_identity(identities,
+					  &earlier->recipient) == NULL)
+			return FALSE;
+	}
+	return TRUE;
 }
 
 int keyring_create(const char *secret, const struct keyring_costs *costs,
 		   struct keyring **keyring_r,
 		   struct age_identities **identities_r, const char **error_r)
 {
-	struct age_identities *identities;
-	string_t *text = t_str_new(1024);
+	struct keyring_edit *edit = keyring_edit_begin_new();
 
-	i_assert(keyring_secret_is_valid(secret));
-
-	identities = identities_generate();
-	if (keyring_text_create(age_identities_get(identities, 0), secret,
-				costs, text, error_r) < 0) {
-		age_identities_deinit(&identities);
+	if (keyring_edit_add_password(edit, secret, costs, NULL, error_r) < 0) {
+		keyring_edit_abort(&edit);
 		return -1;
 	}
-	/* Made from its own text, so that it is the one that will be read. */
-	if (keyring_parse(str_c(text), str_len(text), keyring_r, error_r) < 0)
-		i_panic("keyring: Malformed when new: %s", *error_r);
-	*identities_r = identities;
-	return 0;
-}
-
-/* Open one slot and hold it against the header. */
-static int
-keyring_try_slot(const struct keyring *keyring, const struct keyring_slot *slot,
-		 const char *secret, uint64_t *work_left,
-		 struct age_identities **identities_r, const char **error_r)
-{
-	const char *error;
-	int ret;
-
-	ret = keyring_slot_open_password(slot, secret, work_left, identities_r,
-					 &error);
-	if (ret < 0) {
-		*error_r = t_strdup_printf("slot of line %u: %s", slot->line,
-					   error);
-		return -1;
-	}
-	if (ret > 0 && keyring_verify(keyring,
-				      age_identities_get(*identities_r, 0),
-				      error_r) < 0) {
-		age_identities_deinit(identities_r);
-		return -1;
-	}
-	return ret;
-}
-
-/* count is of the password slots, tried of those that the secret didn't
-   open. */
-static int
-unlock_failed(unsigned int count, unsigned int tried, const char *slot_error,
-	      const char **error_r)
-{
-	if (slot_error != NULL) {
-		*error_r = slot_error;
-		return -1;
-	}
-	if (count == 0)
-		*error_r = "no password slot";
-	else if (count > tried) {
-		*error_r = t_strdup_printf("wrong password for the first %u of "
-					   "%u slots", tried, count);
-	} else {
-		*error_r = t_strdup_printf("wrong password for %u slot%s",
-					   count, count == 1 ? "" : "s");
-	}
-	return 0;
-}
-
-int keyring_unlock(const struct keyring *keyring, const char *secret,
-		   struct age_identities **identities_r, const char **error_r)
-{
-	const struct keyring_slot *slot;
-	const char *error, *slot_error = NULL;
-	uint64_t work_left = KEYRING_MAX_WORK;
-	unsigned int count = 0, tried = 0;
-
-	array_foreach(&keyring->slots, slot) {
-		int ret;
-
-		if (!keyring_slot_takes_password(slot) ||
-		    count++ >= KEYRING_MAX_PASSWORD_SLOTS)
-			continue;
-		ret = keyring_try_slot(keyring, slot, secret, &work_left,
-				       identities_r, &error);
-		if (ret > 0)
-			return 1;
-		if (ret == 0)
-			tried++;
-		/* A damaged slot doesn't keep a good one from opening. */
-		else if (slot_error == NULL)
-			slot_error = error;
-	}
-	return unlock_failed(count, tried, slot_error, error_r);
+	return keyring_edit_finish(&edit, 0, keyring_r, identities_r,
+				   error_r) < 0 ? -1 : 0;
 }

@@ -729,7 +729,7 @@ static void test_store_temps(void)
 	} tests[] = {
 		{ TEST_PATH".tmp.0123456789abcdef", 2 * 60 * 60, FALSE },
 		{ TEST_PATH".tmp.fedcba9876543210", 30 * 60, TRUE },
-		{ TEST_PATH".bak", 2 * 60 * 60, TRUE },
+		{ TEST_PATH".old", 2 * 60 * 60, TRUE },
 		{ TEST_PATH"2.tmp.0123456789abcdef", 2 * 60 * 60, TRUE },
 		{ TEST_DIR"/a.tmp.0123456789abcdef", 2 * 60 * 60, TRUE },
 	};
