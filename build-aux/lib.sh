@@ -12,7 +12,11 @@ packages_build="gcc libc6-dev make autoconf automake libtool pkg-config
 	dovecot-dev libsodium-dev libssl-dev"
 packages_run="dovecot-core dovecot-imapd dovecot-lmtpd dovecot-pop3d
 	dovecot-sieve age curl openssl python3"
-packages_test="dovecot-managesieved isync mandoc python3-pytest valgrind"
+packages_test="dovecot-managesieved dovecot-sqlite isync mandoc python3-pytest
+	redis-server sqlite3 valgrind"
+# Where a server may be installed without asking. Natively PostgreSQL is tested
+# if it is there.
+packages_test_13="dovecot-pgsql postgresql"
 packages_check="clang git libclang-rt-dev xz-utils"
 
 # What sudo lets through: our own settings, and how to reach the network.
@@ -72,7 +76,7 @@ apt() {
 }
 
 # Install those of the packages that are missing. No service is started, and
-# Dovecot is not set to start at boot if it is us who installed it.
+# neither Dovecot nor Redis is set to start at boot if it is us who installed it.
 install_packages() (
 	missing=()
 	for package; do
@@ -88,15 +92,21 @@ install_packages() (
 	apt update
 	apt install --no-install-recommends "${missing[@]}"
 	case " ${missing[*]} " in
-	*" dovecot-core "*) disable_dovecot ;;
+	*" dovecot-core "*)
+		disable_service dovecot-core dovecot dovecot.socket
+		;;
+	esac
+	case " ${missing[*]} " in
+	*" redis-server "*) disable_service redis-server redis-server ;;
 	esac
 )
 
-# Not at boot either: what the package's own removal would do.
-disable_dovecot() {
-	update-rc.d dovecot disable
-	DPKG_MAINTSCRIPT_PACKAGE=dovecot-core \
-		deb-systemd-helper disable dovecot.service dovecot.socket
+# Not at boot either: what the package's own removal would do. PACKAGE SERVICE
+# [UNIT…]
+disable_service() {
+	update-rc.d "$2" disable
+	DPKG_MAINTSCRIPT_PACKAGE=$1 \
+		deb-systemd-helper disable "$2.service" "${@:3}"
 } >/dev/null
 
 # policy-rc.d is what Debian asks before it starts a service.
