@@ -44,7 +44,7 @@ struct keyring_store *keyring_store_file_init(const char *path);
    priv/mail-seal/keyring of the user. How changes at the same time are kept
    apart depends on what the database offers, and is told in store-dict.c:
    works with Redis, and with SQL databases that have the trigger which the
-   manual gives. */
+   manual gives. Other drivers are refused. */
 struct keyring_dict_settings {
 	/* Dovecot 2.3: the URI, e.g. "proxy::mail_seal" or
 	   "redis:host=127.0.0.1". On 2.4 the settings dict_* apply that event

@@ -7,6 +7,13 @@
 
 struct mail_user;
 
+#if DOVECOT_PREREQ(2, 4, 0)
+#  define MAIL_SEAL_SETTINGS_FILTER "mail_seal"
+#  define MAIL_SEAL_SETTINGS_DICT "mail_seal { dict }"
+#else
+#  define MAIL_SEAL_SETTINGS_DICT "mail_seal_dict"
+#endif
+
 /* What to do with mail for a user who has no keyring yet. */
 enum mail_seal_unenrolled {
 	/* Refuse it with an error that the sender retries. */
@@ -18,6 +25,11 @@ enum mail_seal_unenrolled {
 struct mail_seal_settings {
 	/* mail_seal_keyring: absolute, or below the home as "~/…". */
 	const char *keyring;
+	/* NULL: the keyring is in that file. Otherwise in a dict, and the file
+	   isn't looked at. On 2.3 mail_seal_dict, the dict's URI; on 2.4 the
+	   name of the dict { } in mail_seal { }, which are read by an event
+	   with MAIL_SEAL_SETTINGS_FILTER. */
+	const char *dict;
 	/* mail_seal_enroll: make a keyring at the first login. */
 	bool enroll;
 	/* mail_seal_save: seal new mail. */

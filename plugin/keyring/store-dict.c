@@ -2,9 +2,9 @@
 #include "lib.h"
 #include "buffer.h"
 #include "str.h"
+#include "dict-private.h"
 #include "store-dict-private.h"
 
-#define FILE_DRIVER "file:"
 /* The protocol of the dict proxy has lines of 64 KiB at most, and crashes or
    cuts connections beyond. A line feed takes two bytes there. */
 #define MAX_SIZE (60 * 1024)
@@ -342,14 +342,33 @@ open_dict(const struct keyring_dict_settings *set, struct dict **dict_r,
 		.event_parent = set->event,
 	};
 
-	if (strncmp(set->uri, FILE_DRIVER, strlen(FILE_DRIVER)) == 0) {
-		*error_r = "the dict driver \"file\" is not for keys: it "
-			"doesn't see to it that they reach the disk";
+	if (strncmp(set->uri, "redis:", 6) == 0 &&
+	    strstr(set->uri, ":expire_secs=") != NULL) {
+		*error_r = "expire_secs is not for keys: Redis would forget "
+			"them";
 		return -1;
 	}
 	return dict_init(set->uri, &dict_set, dict_r, error_r);
 }
 #endif
+
+/* Those that are known to keep changes apart. */
+static int check_driver(const struct dict *dict, const char *username,
+			const char **error_r)
+{
+	if (strcmp(dict->name, "proxy") == 0)
+		return 0;
+	if (strcmp(dict->name, "redis") == 0) {
+		if (strchr(username, '\\') == NULL)
+			return 0;
+		*error_r = "a name with a backslash may be another user's to "
+			"the dict driver \"redis\"";
+		return -1;
+	}
+	*error_r = t_strdup_printf("the dict driver \"%s\" is not for keys: "
+		"use redis, or proxy for an SQL database", dict->name);
+	return -1;
+}
 
 int keyring_store_dict_init(const struct keyring_dict_settings *set,
 			    struct keyring_store **store_r,
@@ -361,6 +380,10 @@ int keyring_store_dict_init(const struct keyring_dict_settings *set,
 	i_assert(set->username != NULL && set->username[0] != '\0');
 	if (open_dict(set, &dict, error_r) < 0)
 		return -1;
+	if (check_driver(dict, set->username, error_r) < 0) {
+		dict_deinit(&dict);
+		return -1;
+	}
 	dstore = i_new(struct dict_keyring_store, 1);
 	dstore->dict = dict;
 	dstore->username = i_strdup(set->username);

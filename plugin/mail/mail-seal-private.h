@@ -92,6 +92,10 @@ const char *mail_seal_userdb_field(struct mail_user *user, const char *name);
 int mail_seal_recipients_load(struct mail_user *user,
 			      struct mail_seal_user *suser,
 			      const char **error_r);
+
+/* mail-seal-store.c */
+/* Where the keyring is kept, by the settings: in a file or in a dict. The caller
+   deinits it. Returns NULL and error_r if there is no such place. */
 struct keyring_store *mail_seal_keyring_store(struct mail_user *user,
 					      struct mail_seal_user *suser,
 					      const char **error_r);

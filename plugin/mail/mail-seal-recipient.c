@@ -9,23 +9,6 @@
 /* Whom new mail is sealed to. The recipient alone is needed, so this works in
    deliveries, where nobody is logged in. */
 
-struct keyring_store *
-mail_seal_keyring_store(struct mail_user *user, struct mail_seal_user *suser,
-			const char **error_r)
-{
-	const char *home, *path = suser->set.keyring;
-
-	if (path[0] != '~')
-		return keyring_store_file_init(path);
-	if (mail_user_get_home(user, &home) <= 0) {
-		*error_r = t_strdup_printf("the user has no home directory for "
-			"mail_seal_keyring = %s: let the userdb return one, or "
-			"set an absolute path", path);
-		return NULL;
-	}
-	return keyring_store_file_init(mail_user_home_expand(user, path));
-}
-
 static void
 add_recipients(struct mail_seal_user *suser,
 	       const struct age_x25519_recipient *recipients,

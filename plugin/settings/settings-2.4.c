@@ -3,6 +3,8 @@
 #include "lib.h"
 #include "settings.h"
 #include "settings-parser.h"
+#include "array.h"
+#include "dict.h"
 #include "mail-user.h"
 #include "settings/mail-seal-settings.h"
 #include "settings-2.4.h"
@@ -30,6 +32,8 @@ check_settings(void *_set, pool_t pool ATTR_UNUSED, const char **error_r)
 	  .offset = offsetof(struct parsed_settings, text.name) }
 
 static const struct setting_define setting_defines[] = {
+	{ .type = SET_FILTER_NAME, .key = MAIL_SEAL_SETTINGS_FILTER,
+	  .required_setting = "dict" },
 	DEF(keyring),
 	DEF(enroll),
 	DEF(save),
@@ -53,18 +57,48 @@ const struct setting_parser_info mail_seal_setting_parser_info = {
 	.check_func = check_settings,
 };
 
-int mail_seal_settings_get(struct mail_user *user,
-			   struct mail_seal_settings *set_r,
-			   const char **error_r)
+static int
+get_parsed(struct mail_user *user, struct event *event,
+	   struct mail_seal_settings *set_r, const char **error_r)
 {
 	const struct parsed_settings *parsed;
 	int ret;
 
-	if (settings_get(user->event, &mail_seal_setting_parser_info, 0,
+	if (settings_get(event, &mail_seal_setting_parser_info, 0,
 			 &parsed, error_r) < 0)
 		return -1;
 	ret = mail_seal_settings_parse(&parsed->text, set_r, error_r);
 	set_r->keyring = p_strdup(user->pool, parsed->text.keyring);
 	settings_free(parsed);
+	return ret;
+}
+
+static int
+get_dict(struct mail_user *user, struct event *event, const char **dict_r,
+	 const char **error_r)
+{
+	const struct dict_settings *set;
+
+	if (settings_get(event, &dict_setting_parser_info, 0, &set,
+			 error_r) < 0)
+		return -1;
+	*dict_r = array_is_empty(&set->dicts) ? NULL :
+		p_strdup(user->pool, array_idx_elem(&set->dicts, 0));
+	settings_free(set);
+	return 0;
+}
+
+int mail_seal_settings_get(struct mail_user *user,
+			   struct mail_seal_settings *set_r,
+			   const char **error_r)
+{
+	struct event *event = event_create(user->event);
+	int ret;
+
+	settings_event_add_filter_name(event, MAIL_SEAL_SETTINGS_FILTER);
+	ret = get_parsed(user, event, set_r, error_r);
+	if (ret == 0)
+		ret = get_dict(user, event, &set_r->dict, error_r);
+	event_unref(&event);
 	return ret;
 }
