@@ -226,6 +226,12 @@ int keyring_slot_costs(const struct keyring_slot *slot,
 		       struct keyring_costs *costs_r, const char **error_r)
 	ATTR_WARN_UNUSED_RESULT;
 
+/* Characters of a secret, without the final NUL. */
+#define KEYRING_SECRET_CHARS 64
+/* The secret of a password, as the passdb hands it on: its SHA-256 in lower case
+   hex. The caller wipes secret_r. */
+void keyring_secret_of(const char *password,
+		       char secret_r[KEYRING_SECRET_CHARS + 1]);
 /* TRUE if str is a secret as the passdb hands it on: exactly 64 hex digits in
    lower case. */
 bool keyring_secret_is_valid(const char *str) ATTR_WARN_UNUSED_RESULT;

@@ -1,17 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
 #include "buffer.h"
+#include "sha2.h"
 #include "crypto/secret.h"
 #include "keyring/edit.h"
 #include "keyring/keyring-private.h"
 
 #define MAC_INFO "mail-seal/keyring"
-#define SECRET_CHARS 64
+
+void keyring_secret_of(const char *password,
+		       char secret_r[KEYRING_SECRET_CHARS + 1])
+{
+	static const char digits[] = "0123456789abcdef";
+	struct sha256_ctx ctx;
+	unsigned char hash[SHA256_RESULTLEN];
+
+	sha256_init(&ctx);
+	sha256_loop(&ctx, password, strlen(password));
+	sha256_result(&ctx, hash);
+	for (unsigned int i = 0; i < sizeof(hash); i++) {
+		secret_r[i * 2] = digits[hash[i] >> 4];
+		secret_r[i * 2 + 1] = digits[hash[i] & 0x0f];
+	}
+	secret_r[KEYRING_SECRET_CHARS] = '\0';
+	secret_wipe(hash, sizeof(hash));
+	secret_wipe(&ctx, sizeof(ctx));
+}
 
 bool keyring_secret_is_valid(const char *str)
 {
-	return strlen(str) == SECRET_CHARS &&
-		strspn(str, "0123456789abcdef") == SECRET_CHARS;
+	return strlen(str) == KEYRING_SECRET_CHARS &&
+		strspn(str, "0123456789abcdef") == KEYRING_SECRET_CHARS;
 }
 
 void keyring_free(struct keyring **_keyring)

@@ -408,6 +408,30 @@ static void test_keyring_cut(void)
 	test_end();
 }
 
+static void test_keyring_secret_of(void)
+{
+	static const struct {
+		const char *password, *secret;
+	} tests[] = {
+		{ "", "e3b0c44298fc1c149afbf4c8996fb924"
+		      "27ae41e4649b934ca495991b7852b855" },
+		{ "abc", "ba7816bf8f01cfea414140de5dae2223"
+			 "b00361a396177a9cb410ff61f20015ad" },
+		{ "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+		  "248d6a61d20638b8e5c026930c3e6039"
+		  "a33ce45964ff2167f6ecedd419db06c1" },
+	};
+	char secret[KEYRING_SECRET_CHARS + 1];
+
+	test_begin("keyring secret of a password");
+	for (unsigned int i = 0; i < N_ELEMENTS(tests); i++) {
+		keyring_secret_of(tests[i].password, secret);
+		test_assert_strcmp_idx(secret, tests[i].secret, i);
+		test_assert_idx(keyring_secret_is_valid(secret), i);
+	}
+	test_end();
+}
+
 static void test_keyring_secret_is_valid(void)
 {
 #define DIGITS_62 "0123456789abcdef0123456789abcdef0123456789abcdef01234567" \
@@ -445,6 +469,7 @@ int main(void)
 		test_keyring_size_limit,
 		test_keyring_nul,
 		test_keyring_cut,
+		test_keyring_secret_of,
 		test_keyring_secret_is_valid,
 		NULL
 	};
