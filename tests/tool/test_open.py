@@ -63,7 +63,8 @@ def test_damaged_chunks(key):
         ([a, b, c, d, b"x"], 3),
         ([damaged, b, c, d], 0),
         ([a, b, c, damaged], 3),
-        ([a[:-1], b, c, d], 0),
+        # By many bytes: the next chunk may begin with the one that is missing.
+        ([a[:-16], b, c, d], 0),
     ]:
         result = mail_seal("open", "-i", key.path, data=start + b"".join(chunks))
         assert result.code == BAD_PAYLOAD
