@@ -101,7 +101,18 @@ static ssize_t ask(int fd, const char *prompt, char *line, size_t max_size)
 	return ret;
 }
 
-int tool_ask_passphrase(char **passphrase_r, const char **error_r)
+int tool_read_secret_line(int fd, char **line_r)
+{
+	size_t size;
+
+	if (tool_read_secret(fd, t_strdup_printf("file descriptor %d", fd),
+			     line_r, &size) < 0)
+		return -1;
+	(*line_r)[strcspn(*line_r, "\r\n")] = '\0';
+	return 0;
+}
+
+int tool_ask_secret(const char *prompt, char **secret_r, const char **error_r)
 {
 	char *line;
 	ssize_t ret;
@@ -109,19 +120,18 @@ int tool_ask_passphrase(char **passphrase_r, const char **error_r)
 
 	fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (fd == -1) {
-		*error_r = "It is sealed with a passphrase and there is no "
-			"terminal to ask for it: use --passphrase-fd";
+		*error_r = "there is no terminal to ask for it";
 		return -1;
 	}
 	line = secret_alloc(TOOL_SECRET_MAX_SIZE + 1);
-	ret = ask(fd, "Passphrase: ", line, TOOL_SECRET_MAX_SIZE);
+	ret = ask(fd, prompt, line, TOOL_SECRET_MAX_SIZE);
 	i_close_fd(&fd);
 	if (ret < 0) {
-		*error_r = "No passphrase could be read from the terminal";
+		*error_r = "nothing could be read from the terminal";
 		tool_free_secret(&line);
 		return -1;
 	}
 	line[ret] = '\0';
-	*passphrase_r = line;
+	*secret_r = line;
 	return 0;
 }

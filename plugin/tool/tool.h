@@ -21,10 +21,15 @@ enum tool_exit {
 /* Identities and passphrases that are longer are refused. */
 #define TOOL_SECRET_MAX_SIZE (64 * 1024)
 
+struct keyring;
+struct age_x25519_identity;
+
 int verb_keygen(int argc, char *argv[]);
 int verb_seal(int argc, char *argv[]);
 int verb_open(int argc, char *argv[]);
 int verb_inspect(int argc, char *argv[]);
+int verb_keyring(int argc, char *argv[]);
+int verb_keyring_show(int argc, char *argv[]);
 
 /* Say on standard error "mail-seal: NAME: …", or without NAME if it is NULL.
    Return exit, to be returned in turn. */
@@ -46,6 +51,19 @@ void tool_wait_input(struct istream *input);
    not or if it can't be read, which reading will tell. */
 int tool_remove_armor(struct istream **input);
 
+/* str without what a terminal acts on: control characters and what isn't UTF-8
+   become '?'. */
+const char *tool_printable(const char *str);
+/* Append str as a JSON string, likewise; "null" if it is NULL. */
+void tool_append_json(string_t *dest, const char *str);
+/* Write an identity and a line feed. Returns 0, or -1 with errno set. */
+int tool_write_identity(int fd, const struct age_x25519_identity *identity);
+/* Make a file of mode 0600 that doesn't exist yet and have callback write it;
+   standard output if path is NULL. The file and its directory are synced. */
+enum tool_exit
+tool_write_secret_file(const char *path,
+		       int (*callback)(int fd, void *context), void *context);
+
 /* Standard output as a stream that blocks and doesn't buffer. */
 struct ostream *tool_create_output(void);
 /* Finish the stream, free it and close standard output. Returns 0, or -1 having
@@ -57,8 +75,14 @@ int tool_finish_output(struct ostream **output);
 int tool_read_secret(int fd, const char *name, char **secret_r, size_t *size_r);
 /* Wipe, free and set *secret to NULL. NULL inside is fine. */
 void tool_free_secret(char **secret);
-/* Ask on the terminal. Returns 0, the passphrase in secret_alloc() memory; or
-   -1 and error_r. */
-int tool_ask_passphrase(char **passphrase_r, const char **error_r);
+/* The first line of what a descriptor gives, as that is what "echo" writes.
+   Returns 0, the line in secret_alloc() memory; or -1 having said why not. */
+int tool_read_secret_line(int fd, char **line_r);
+/* Ask on the terminal. Returns 0, the answer in secret_alloc() memory; or -1 and
+   error_r. */
+int tool_ask_secret(const char *prompt, char **secret_r, const char **error_r);
+
+/* Read a keyring. Returns 0, or the exit code having said why not. */
+enum tool_exit tool_load_keyring(const char *path, struct keyring **keyring_r);
 
 #endif

@@ -18,30 +18,18 @@ struct inspect {
 	uoff_t header_size, file_size, plain_size;
 };
 
-/* Arguments consist of visible ASCII alone, so nothing else needs escaping. */
-static void append_json_str(string_t *dest, const char *str)
-{
-	str_append_c(dest, '"');
-	for (; *str != '\0'; str++) {
-		if (*str == '"' || *str == '\\')
-			str_append_c(dest, '\\');
-		str_append_c(dest, *str);
-	}
-	str_append_c(dest, '"');
-}
-
 static void
 append_stanza_json(string_t *dest, const struct age_stanza *stanza)
 {
 	unsigned int i;
 
 	str_append(dest, "{\"type\":");
-	append_json_str(dest, stanza->args[0]);
+	tool_append_json(dest, stanza->args[0]);
 	str_append(dest, ",\"args\":[");
 	for (i = 1; i < stanza->args_count; i++) {
 		if (i > 1)
 			str_append_c(dest, ',');
-		append_json_str(dest, stanza->args[i]);
+		tool_append_json(dest, stanza->args[i]);
 	}
 	str_printfa(dest, "],\"body_size\":%zu}", stanza->body_size);
 }

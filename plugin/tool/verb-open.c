@@ -2,25 +2,19 @@
 #include "lib.h"
 #include "istream.h"
 #include "ostream.h"
-#include "strnum.h"
-#include "age/keyfile.h"
 #include "age/scrypt.h"
 #include "crypto/secret.h"
 #include "stream/istream-age.h"
 #include "istream-armor.h"
-#include "tool.h"
+#include "tool-keys.h"
 
-#include <fcntl.h>
-#include <getopt.h>
 #include <unistd.h>
 
-struct keys {
-	struct age_identities *identities;
+struct open_keys {
+	struct tool_keys keys;
 	/* In secret memory, NULL until it is known. */
 	char *passphrase;
 	int passphrase_fd;
-	/* One of the identity files is standard input. */
-	bool stdin_taken;
 };
 
 static bool is_passphrase_header(const struct age_header *header)
@@ -30,7 +24,7 @@ static bool is_passphrase_header(const struct age_header *header)
 }
 
 static int
-open_by_passphrase(struct keys *keys, const struct age_header *header,
+open_by_passphrase(struct open_keys *keys, const struct age_header *header,
 		   uint8_t file_key_r[AGE_FILE_KEY_SIZE], const char **error_r)
 {
 	struct age_scrypt_identity scrypt;
@@ -38,8 +32,11 @@ open_by_passphrase(struct keys *keys, const struct age_header *header,
 	int ret;
 
 	if (keys->passphrase == NULL &&
-	    tool_ask_passphrase(&keys->passphrase, error_r) < 0)
+	    tool_ask_secret("Passphrase: ", &keys->passphrase, error_r) < 0) {
+		*error_r = t_strdup_printf("It is sealed with a passphrase and "
+			"%s: use --passphrase-fd", *error_r);
 		return 0;
+	}
 	age_scrypt_identity_init(&scrypt, keys->passphrase,
 				 AGE_SCRYPT_MAX_LOG_N);
 	ret = age_header_open(header, &identity, 1, file_key_r, error_r);
@@ -52,7 +49,7 @@ static int open_key(const struct age_header *header,
 		    uint8_t file_key_r[AGE_FILE_KEY_SIZE],
 		    const char **error_r, void *context)
 {
-	struct keys *keys = context;
+	struct open_keys *keys = context;
 	const struct age_identity *const *list;
 	unsigned int count;
 	int ret;
@@ -60,7 +57,7 @@ static int open_key(const struct age_header *header,
 	if (is_passphrase_header(header)) {
 		return open_by_passphrase(keys, header, file_key_r, error_r);
 	}
-	list = age_identities_list(keys->identities, &count);
+	list = age_identities_list(keys->keys.identities, &count);
 	ret = age_header_open(header, list, count, file_key_r, error_r);
 	if (ret == 0) {
 		*error_r = count == 0 ?
@@ -115,7 +112,7 @@ report(struct istream *input, struct istream *armor, const char *name)
 	return TOOL_DONE;
 }
 
-static enum tool_exit open_file(struct keys *keys, const char *path)
+static enum tool_exit open_file(struct open_keys *keys, const char *path)
 {
 	struct istream *source, *input;
 	struct ostream *output;
@@ -138,54 +135,12 @@ static enum tool_exit open_file(struct keys *keys, const char *path)
 	return ret;
 }
 
-static enum tool_exit add_identities(struct keys *keys, const char *path)
-{
-	const char *error, *name = path;
-	int fd = STDIN_FILENO, ret;
-	char *text;
-	size_t size;
-
-	if (strcmp(path, "-") == 0) {
-		keys->stdin_taken = TRUE;
-		name = TOOL_STDIN_NAME;
-	} else if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1) {
-		return tool_fail(TOOL_IO, path, "can't open it: %m");
-	}
-	ret = tool_read_secret(fd, name, &text, &size);
-	if (fd != STDIN_FILENO)
-		i_close_fd(&fd);
-	if (ret < 0)
-		return TOOL_IO;
-	ret = age_identities_parse(keys->identities, text, size, &error);
-	tool_free_secret(&text);
-	if (ret < 0) {
-		return tool_fail(TOOL_USAGE, name, "%s: an identity file is "
-				 "what keygen writes", error);
-	}
-	return TOOL_DONE;
-}
-
-/* The first line, as that is what "echo" gives. */
-static enum tool_exit read_passphrase(struct keys *keys)
-{
-	const char *name;
-	size_t size;
-
-	if (keys->passphrase_fd == -1)
-		return TOOL_DONE;
-	name = t_strdup_printf("file descriptor %d", keys->passphrase_fd);
-	if (tool_read_secret(keys->passphrase_fd, name, &keys->passphrase,
-			     &size) < 0)
-		return TOOL_IO;
-	keys->passphrase[strcspn(keys->passphrase, "\r\n")] = '\0';
-	return TOOL_DONE;
-}
-
 static enum tool_exit
-parse_options(struct keys *keys, int argc, char *argv[], const char **file_r)
+parse_options(struct open_keys *keys, int argc, char *argv[],
+	      const char **file_r)
 {
 	static const struct option options[] = {
-		{ "identity", required_argument, NULL, 'i' },
+		TOOL_KEYS_OPTIONS,
 		{ "passphrase-fd", required_argument, NULL, 'p' },
 		{ NULL, 0, NULL, 0 }
 	};
@@ -194,39 +149,43 @@ parse_options(struct keys *keys, int argc, char *argv[], const char **file_r)
 
 	while (ret == TOOL_DONE &&
 	       (c = getopt_long(argc, argv, "i:", options, NULL)) != -1) {
-		if (c == 'i') {
-			ret = add_identities(keys, optarg);
-		} else if (c != 'p') {
-			ret = tool_fail_usage(argv[0]);
-		} else if (str_to_int(optarg, &keys->passphrase_fd) < 0 ||
-			   keys->passphrase_fd < 0) {
-			ret = tool_fail(TOOL_USAGE, optarg, "isn't the number "
-					"of a file descriptor");
-		}
+		ret = c == 'p' ? tool_parse_fd(optarg, &keys->passphrase_fd) :
+			tool_keys_parse_option(&keys->keys, argv[0], c, optarg);
 	}
 	if (ret != TOOL_DONE)
 		return ret;
 	if (!tool_get_file(argc - optind, argv + optind, file_r))
 		return TOOL_USAGE;
-	if ((keys->passphrase_fd == STDIN_FILENO) + keys->stdin_taken +
-	    (*file_r == NULL) > 1) {
-		return tool_fail(TOOL_USAGE, argv[0], "only one of FILE, -i "
-				 "and --passphrase-fd can be standard input");
-	}
-	return read_passphrase(keys);
+	if (*file_r == NULL)
+		tool_keys_take_stdin(&keys->keys);
+	if (keys->passphrase_fd == STDIN_FILENO)
+		tool_keys_take_stdin(&keys->keys);
+	return tool_keys_check(&keys->keys, argv[0]);
+}
+
+static enum tool_exit
+open_by_options(struct open_keys *keys, int argc, char *argv[])
+{
+	const char *file;
+	enum tool_exit ret;
+
+	ret = parse_options(keys, argc, argv, &file);
+	if (ret == TOOL_DONE)
+		ret = tool_keys_open_keyring(&keys->keys);
+	if (ret == TOOL_DONE && keys->passphrase_fd != -1 &&
+	    tool_read_secret_line(keys->passphrase_fd, &keys->passphrase) < 0)
+		ret = TOOL_IO;
+	return ret == TOOL_DONE ? open_file(keys, file) : ret;
 }
 
 int verb_open(int argc, char *argv[])
 {
-	struct keys keys = { .passphrase_fd = -1 };
-	const char *file;
+	struct open_keys keys = { .passphrase_fd = -1 };
 	enum tool_exit ret;
 
-	keys.identities = age_identities_init();
-	ret = parse_options(&keys, argc, argv, &file);
-	if (ret == TOOL_DONE)
-		ret = open_file(&keys, file);
-	age_identities_deinit(&keys.identities);
+	tool_keys_init(&keys.keys);
+	ret = open_by_options(&keys, argc, argv);
+	tool_keys_deinit(&keys.keys);
 	tool_free_secret(&keys.passphrase);
 	return ret;
 }

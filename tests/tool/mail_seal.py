@@ -62,15 +62,20 @@ def output_of(result):
     return result.out
 
 
-def with_passphrase(passphrase, *args, **kwargs):
-    """Run mail-seal with --passphrase-fd."""
+def with_fd(option, secret, *args, **kwargs):
+    """Run mail-seal with an option whose argument is a descriptor that gives the secret."""
     reader, writer = os.pipe()
-    os.write(writer, passphrase)
+    os.write(writer, secret)
     os.close(writer)
+    verb = 2 if args[0] == "keyring" else 1
     try:
-        return mail_seal(*args[:1], "--passphrase-fd", reader, *args[1:], pass_fds=[reader], **kwargs)
+        return mail_seal(*args[:verb], option, reader, *args[verb:], pass_fds=[reader], **kwargs)
     finally:
         os.close(reader)
+
+
+def with_passphrase(passphrase, *args, **kwargs):
+    return with_fd("--passphrase-fd", passphrase, *args, **kwargs)
 
 
 def on_terminal(command, answers, stdout=None):
