@@ -1,36 +1,379 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Keyrings in a dict that several Dovecots share."""
 
+import contextlib
+import os
+import re
+import shutil
+import threading
+import time
+
 import pytest
 
-from harness.dict import Redis
-from harness.wire import Imap, lmtp
+from harness import age, disk, keyring
+from harness.config import Setup
+from harness.dict import TIMEOUT_SECONDS, Postgres, Redis, Sqlite, wait_until
+from harness.seal import enrol
+from harness.server import dovecot_version
+from harness.wire import Imap, Lmtp, Pop3, lmtp
 
 MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
+OUR_LOG = "mail_seal|dict|keyring|redis|sql|lda|lmtp|server terminated"
 
 
 @pytest.fixture(scope="module")
 def redis():
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server isn't installed")
     server = Redis()
     yield server
     server.remove()
 
 
 @pytest.fixture(scope="module")
-def pair(serve, redis):
-    """Two Dovecots with a store each, and one Redis."""
-    return serve(redis.setup("one")), serve(redis.setup("two"))
+def sqlite():
+    database = Sqlite()
+    yield database
+    database.remove()
 
 
-def test_enrol_here_deliver_there(pair, redis):
-    one, two = pair
-    user = one.user()
-    same = two.user(user.name)
-    with Imap(one, user) as imap:
-        imap.append(MESSAGE)
+@pytest.fixture(scope="module")
+def pgsql():
+    if not Postgres.is_installed():
+        pytest.skip("PostgreSQL isn't installed")
+    server = Postgres()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def store(request):
+    """The database whose name is the parameter of the test."""
+    return request.getfixturevalue(request.param)
+
+
+ALL = pytest.mark.parametrize("store", ["redis", "sqlite", "pgsql"],
+                              indirect=True)
+
+
+def pair_of(serve, store):
+    """Two Dovecots, each with mail of its own, and one store of keyrings."""
+    name = type(store).__name__
+    return serve(store.setup(f"{name}-1")), serve(store.setup(f"{name}-2"))
+
+
+def user_of(one, two):
+    """The same user at both."""
+    user = one.user(f"{one.setup.name}-{next_number()}@example.com".lower())
+    return user, two.user(user.name)
+
+
+_numbers = iter(range(1, 1000))
+
+
+def next_number():
+    return next(_numbers)
+
+
+def deliver(server, user):
+    with Lmtp(server) as client:
+        (code, text), = client.deliver([user], MESSAGE)
+    return code
+
+
+def lda(server, user):
+    return server.lda(user, MESSAGE, check=False).returncode
+
+
+def is_locked(server, user):
+    """Logged in, warned, and shown nothing."""
+    with Imap(server, user) as imap:
+        warned = b"* OK [ALERT] " in (imap.login_reply.raw +
+                                      imap.cmd("NOOP").raw)
+        refused = imap.cmd("SELECT INBOX").status == "NO"
+        imap.ok("LOGOUT")
+    assert warned == refused
+    return warned
+
+
+def reads(server, user, count=1):
+    with Imap(server, user) as imap:
         imap.select()
-        assert imap.body(1) == MESSAGE
-    lmtp(two, [same], MESSAGE)
-    with Imap(two, same) as imap:
+        assert imap.uids() == list(range(1, count + 1))
+        return all(imap.body(uid).endswith(MESSAGE)
+                   for uid in range(1, count + 1))
+
+
+def enrolments(*servers):
+    return sum(len(re.findall("Enrolled: ", server.new_log()))
+               for server in servers)
+
+
+@ALL
+def test_enrol_here_deliver_there(serve, store):
+    one, two = pair_of(serve, store)
+    here, there = user_of(one, two)
+    with Imap(one, here) as imap:
+        imap.append(MESSAGE)
+    assert deliver(two, there) == 250
+    assert lda(two, there) == 0
+    assert reads(one, here)
+    assert reads(two, there, 2)
+    with Pop3(two, there) as pop3:
+        assert pop3.ok("RETR 1", multiline=True).endswith(MESSAGE + b".\r\n")
+    assert enrolments(one, two) == 1
+    # No keyring but the one in the dict, and what it opens is there.
+    for user in here, there:
+        assert not os.path.exists(keyring.path(user))
+    sealed = disk.contents(one, here) + disk.contents(two, there)
+    identity = keyring.open_password_slot(stored(store, here), here.password)
+    assert all(age.open_(identity, each).endswith(b"\nbody\n")
+               for each in sealed)
+
+
+def stored(store, user):
+    """The text of a user's keyring."""
+    if isinstance(store, Redis):
+        return store.get(user)
+    return store.sql(f"SELECT keyring FROM mail_seal WHERE username = "
+                     f"'{user.name}';")
+
+
+@ALL
+def test_first_logins_at_once(serve, store):
+    one, two = pair_of(serve, store)
+    here, there = user_of(one, two)
+    barrier = threading.Barrier(8)
+    results = []
+
+    def first_login(server, user):
+        barrier.wait()
+        try:
+            results.append(is_locked(server, user))
+        except (AssertionError, EOFError, OSError) as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=first_login, args=args)
+               for args in [(one, here), (two, there)] * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [False] * 8
+    assert enrolments(one, two) == 1
+    assert deliver(one, here) == deliver(two, there) == 250
+    assert reads(one, here) and reads(two, there)
+
+
+@contextlib.contextmanager
+def stopped(store):
+    store.stop()
+    try:
+        yield
+    finally:
+        store.start()
+
+
+@ALL
+def test_store_that_is_down(serve, store):
+    one, two = pair_of(serve, store)
+    here, there = user_of(one, two)
+    enrol(one, here)
+    new, _ = user_of(one, two)
+    before = stored(store, here)
+    for server in one, two:
+        server.allow_log(OUR_LOG)
+    with Imap(two, there) as unlocked:
+        with stopped(store):
+            assert is_locked(one, here)
+            assert is_locked(one, new)
+            assert deliver(two, there) == 451
+            assert deliver(two, new) == 451
+            assert lda(two, there) == os.EX_TEMPFAIL
+            # Who has the keys goes on.
+            unlocked.append(MESSAGE)
+            unlocked.select()
+            assert unlocked.body(1) == MESSAGE
+            locked = Imap(one, here)
+            assert locked.append_cmd(MESSAGE).status == "NO"
+        # Delivery is as before; to open mail takes a new login.
+        with locked:
+            wait_until(lambda: locked.append_cmd(MESSAGE).status == "OK",
+                       "Dovecot's connection")
+            assert locked.cmd("SELECT INBOX").status == "NO"
+    wait_until(lambda: not is_locked(one, here), "Dovecot's connection")
+    assert stored(store, here) == before
+    assert enrolments(one, two) == 1
+    assert reads(one, here)
+    assert deliver(two, there) == 250
+    assert reads(two, there, 2)
+    assert not is_locked(one, new)
+    one.expect_log("mail_seal: Session is locked: keyring of .* in the dict: ")
+
+
+def test_redis_that_hangs(serve, redis):
+    one, two = pair_of(serve, redis)
+    here, there = user_of(one, two)
+    enrol(one, here)
+    new, _ = user_of(one, two)
+    before = redis.dump(here)
+    for server in one, two:
+        server.allow_log(OUR_LOG)
+    redis.hang()
+    try:
+        for locked in (lambda: is_locked(one, here),
+                       lambda: is_locked(one, new),
+                       lambda: deliver(two, there) == 451,
+                       lambda: lda(two, there) == os.EX_TEMPFAIL):
+            start = time.monotonic()
+            assert locked()
+            assert time.monotonic() - start < TIMEOUT_SECONDS + 2
+    finally:
+        redis.resume()
+    assert redis.dump(here) == before
+    assert redis.keys(new) == []
+    assert not is_locked(one, here)
+    assert deliver(two, there) == 250
+
+
+def test_redis_is_killed_between_operations(serve, redis):
+    """appendfsync always: what was acknowledged is there again."""
+    one, two = pair_of(serve, redis)
+    for _ in range(5):
+        here, there = user_of(one, two)
+        enrol(one, here)
+        redis.stop()
+        redis.start()
+        assert deliver(two, there) == 250
+        assert reads(two, there)
+    assert enrolments(one, two) == 5
+
+
+def broken(text, other):
+    """Values that are no keyring of this user, by name."""
+    body = text[:text.index("# mail-seal dict")]
+    comment = text[len(body):]
+    yield from ((f"cut at {size}", text[:size])
+                for size in range(0, len(body) - 1, 67))
+    yield from [
+        ("a space", " "),
+        ("a line feed", "\n"),
+        ("garbage", "x" * 5000),
+        ("garbage and a ticket", "x\n" + comment),
+        ("a ticket alone", comment),
+        ("1 MiB of letters", "x" * (1 << 20)),
+        ("a later version", text.replace("keyring 1\n", "keyring 2\n", 1)),
+        ("another recipient", text.replace(keyring.recipient(text),
+                                           keyring.recipient(other))),
+        ("another user's", other),
+        ("no such ticket", body + "# mail-seal dict 1\n"),
+        ("a ticket with letters", body + "# mail-seal dict x\n"),
+        ("CRLF", text.replace("\n", "\r\n")),
+    ]
+
+
+def test_values_that_are_no_keyring(serve, redis):
+    one, two = pair_of(serve, redis)
+    here, there = user_of(one, two)
+    foreign, _ = user_of(one, two)
+    foreign_two = one.user(foreign.name, "another password")
+    enrol(one, here, foreign_two)
+    lmtp(two, [there], MESSAGE)
+    text = redis.get(here)
+    for server in one, two:
+        server.allow_log(OUR_LOG)
+    for name, value in broken(text, redis.get(foreign)):
+        redis.set(here, value)
+        before = redis.dump(here)
+        assert is_locked(one, here), name
+        assert deliver(two, there) in (250, 451), name
+        assert redis.dump(here) == before, name
+    assert enrolments(one, two) == 2
+    one.expect_log("mail_seal: Session is locked: keyring of .* in the dict: ")
+    assert "AGE-SECRET" not in one.new_log()
+    redis.set(here, text)
+    assert not is_locked(one, here)
+    with Imap(two, there) as imap:
         imap.select()
         assert imap.body(1).endswith(MESSAGE)
+
+
+def keep_none(redis, user):
+    for key in redis.keys(user):
+        if "/keyring" in key or "/text/" in key:
+            redis.cmd("DEL", key)
+
+
+def another_type(redis, user):
+    redis.cmd("DEL", f"{user.name}/mail-seal/keyring")
+    redis.cmd("RPUSH", f"{user.name}/mail-seal/keyring", "x")
+
+
+@pytest.mark.parametrize("damage", [keep_none, another_type])
+def test_keyring_that_redis_lost(serve, redis, damage):
+    """What comes after it shows that there was one: none is made again."""
+    one, two = pair_of(serve, redis)
+    here, there = user_of(one, two)
+    enrol(one, here)
+    damage(redis, here)
+    before = redis.dump(here)
+    for server in one, two:
+        server.allow_log(OUR_LOG)
+    assert is_locked(one, here)
+    assert deliver(two, there) == 451
+    assert redis.dump(here) == before
+    assert enrolments(one, two) == 1
+
+
+def test_keyring_that_is_shown_no_more(serve, redis):
+    """Killed between two transactions: the chain leads there."""
+    one, two = pair_of(serve, redis)
+    here, there = user_of(one, two)
+    enrol(one, here)
+    redis.cmd("DEL", f"{here.name}/mail-seal/keyring")
+    assert not is_locked(one, here)
+    assert redis.get(here) != ""
+    assert deliver(two, there) == 250
+    assert enrolments(one, two) == 1
+
+
+REFUSED = [
+    ("file", 'driver "file" is not for keys'),
+    ("fs", 'driver "fs" is not for keys'),
+    ("nothing", "[Uu]nknown dict module"),
+]
+
+
+_DRIVER_24 = {
+    "file": "path = /nowhere",
+    "fs": "fs posix {\n prefix = /nowhere/\n }",
+}
+
+
+@pytest.mark.parametrize("driver, reason", REFUSED)
+def test_drivers_that_are_refused(own_server, driver, reason):
+    uri = "posix:prefix=/nowhere/" if driver == "fs" else "/nowhere"
+    server = own_server(Setup(extra_24=f"""
+mail_seal {{
+  dict {driver} {{
+    {_DRIVER_24.get(driver, "")}
+  }}
+}}""") if dovecot_version() >= (2, 4) else Setup(
+        settings=(("mail_seal_dict", f"{driver}:{uri}"),)))
+    user = server.user()
+    server.allow_log(OUR_LOG)
+    assert is_locked(server, user)
+    assert deliver(server, user) == 451
+    server.expect_log(f"cannot use the dict of mail_seal.*{reason}")
+    assert not os.path.exists(keyring.path(user))
+
+
+@pytest.mark.skipif(dovecot_version() >= (2, 4), reason="no URIs in 2.4")
+def test_keys_must_not_expire(own_server, redis):
+    uri = f"redis:path={redis.socket}:expire_secs=100"
+    server = own_server(Setup(settings=(("mail_seal_dict", uri),)))
+    user = server.user("expires")
+    server.allow_log(OUR_LOG)
+    assert is_locked(server, user)
+    server.expect_log("expire_secs is not for keys")
+    assert redis.keys(user) == []
