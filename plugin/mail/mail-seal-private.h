@@ -10,6 +10,7 @@
 #include "mail-user.h"
 #include "mail-storage-private.h"
 #include "age/keyfile.h"
+#include "mail/mail-seal-keys.h"
 #include "settings/mail-seal-settings.h"
 #include "file-keys.h"
 
@@ -81,6 +82,16 @@ struct mail_user *mail_seal_mailbox_owner(struct mailbox *box);
 /* TRUE if messages of this mailbox lie in files of this store, one by one, so
    that they can be sealed. */
 bool mail_seal_mailbox_is_sealable(struct mailbox *box);
+
+/* mail-seal-event.c */
+/* The event of mail_seal_user_key_event(), which logging sends and frees. */
+struct event *
+mail_seal_key_event_create(struct mail_user *user,
+			   enum mail_seal_key_event event,
+			   const struct mail_seal_key_event_fields *fields);
+/* Log "mail_seal: …" at this level, and send the event if it has a name. */
+void mail_seal_log_event(struct event *event, enum log_type level,
+			 const char *text);
 
 /* mail-seal-unlock.c */
 /* The value of a userdb field, or NULL. Not copied. */
