@@ -25,8 +25,8 @@ struct dict_keyring_store {
 	struct keyring_store store;
 	struct dict *dict;
 	char *username, *home;
-	/* No operation is begun after this. */
-	time_t deadline;
+	/* The call, and after which no operation is begun. */
+	time_t begun, deadline;
 	/* A change has failed, but may be carried out yet. */
 	bool uncertain;
 };

@@ -5,9 +5,14 @@
 #include "dict-private.h"
 #include "store-dict-private.h"
 
+#include <unistd.h>
+
 /* The protocol of the dict proxy has lines of 64 KiB at most, and crashes or
    cuts connections beyond. A line feed takes two bytes there. */
 #define MAX_SIZE (60 * 1024)
+/* How often a lookup that fails at once is tried again. */
+#define LOOKUP_TRIES 3
+#define LOOKUP_WAIT_USECS (100 * 1000)
 
 enum dict_method {
 	METHOD_NONE,
@@ -21,7 +26,8 @@ static struct dict_keyring_store *dict_store(struct keyring_store *store)
 		container_of(store, struct dict_keyring_store, store);
 
 	/* every call from outside comes here first */
-	dstore->deadline = time(NULL) + KEYRING_STORE_TIMEOUT_SECS;
+	dstore->begun = time(NULL);
+	dstore->deadline = dstore->begun + KEYRING_STORE_TIMEOUT_SECS;
 	return dstore;
 }
 
@@ -44,18 +50,32 @@ static int check_deadline(const struct dict_keyring_store *dstore,
 	return -1;
 }
 
+/* After its database was restarted, a dict's server finds out by a lookup that
+   its connection is broken. A login is not to fail for that. */
+static bool lookup_again(const struct dict_keyring_store *dstore,
+			 unsigned int tries)
+{
+	if (tries > LOOKUP_TRIES || time(NULL) > dstore->begun + 1)
+		return FALSE;
+	usleep(LOOKUP_WAIT_USECS * tries);
+	return TRUE;
+}
+
 int store_dict_get(struct dict_keyring_store *dstore, const char *key,
 		   const char **value_r, const char **error_r)
 {
 	const struct dict_op_settings set = op_settings(dstore);
 	const char *error = NULL;
+	unsigned int tries = 0;
 	int ret;
 
 	*value_r = NULL;
 	if (check_deadline(dstore, error_r) < 0)
 		return -1;
-	ret = dict_lookup(dstore->dict, &set, pool_datastack_create(), key,
-			  value_r, &error);
+	do {
+		ret = dict_lookup(dstore->dict, &set, pool_datastack_create(),
+				  key, value_r, &error);
+	} while (ret < 0 && lookup_again(dstore, ++tries));
 	if (ret < 0) {
 		*error_r = t_strdup_printf("dict lookup of %s failed: %s", key,
 					   error);
