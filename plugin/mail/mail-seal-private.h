@@ -93,7 +93,7 @@ mail_seal_key_event_create(struct mail_user *user,
 void mail_seal_log_event(struct event *event, enum log_type level,
 			 const char *text);
 
-/* mail-seal-unlock.c */
+/* mail-seal-userdb.c */
 /* The value of a userdb field, or NULL. Not copied. */
 const char *mail_seal_userdb_field(struct mail_user *user, const char *name);
 
