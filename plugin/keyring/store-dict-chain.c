@@ -22,7 +22,9 @@
    and removes the text before. If it is killed in between, the next change does
    it. What lies under "keyring" may therefore be behind: whoever reads it
    follows the chain from there. An odd ticket is that of a destroyed keyring,
-   after which a new one may come. The NEXT keys of all versions stay. */
+   after which a new one may come. The NEXT keys of all versions stay; and the
+   text of a version that came too late, if it was killed at that very moment:
+   nothing leads there any more, so nothing can remove it. */
 
 #define NEXT "priv/mail-seal/next/"
 #define TEXT "priv/mail-seal/text/"

@@ -18,8 +18,9 @@
    carry one out. */
 
 #define WRITERS "priv/mail-seal/writers"
-/* Tickets that are kept: as many others may write before one looks. */
-#define WRITERS_MAX 16
+/* Tickets that are kept: if more others write before one looks, it can't tell any
+   more. */
+#define WRITERS_MAX 64
 
 struct row {
 	int64_t revision;
@@ -68,6 +69,31 @@ write_row(struct dict_keyring_store *dstore, const struct row *old,
 		*error_r = NULL;
 }
 
+/* The row is a later one, and the own ticket isn't among the last. Returns 0 if
+   another one wrote what comes after old; -1 and error_r if that was too long
+   ago to say. */
+static int
+not_written(struct dict_keyring_store *dstore, const struct row *old,
+	    const struct row *found, const char **error_r)
+{
+	int64_t revision;
+	int ret;
+
+	if (str_array_length(found->writers) < WRITERS_MAX)
+		return 0;
+	/* what the tickets belong to was not earlier */
+	ret = store_dict_get_number(dstore, STORE_DICT_REVISION, &revision,
+				    error_r);
+	if (ret > 0 && revision - old->revision <= WRITERS_MAX)
+		return 0;
+	dstore->uncertain = TRUE;
+	if (ret >= 0) {
+		*error_r = "too many other changes came after this one to "
+			"tell whether it was made";
+	}
+	return -1;
+}
+
 /* Write the row that comes after old. Returns 1; 0 if another one wrote it; -1
    and error_r. */
 static int
@@ -88,7 +114,7 @@ write_next(struct dict_keyring_store *dstore, const struct row *old,
 	if (str_array_find(found.writers, ticket))
 		return 1;
 	if (found.revision > old->revision)
-		return 0;
+		return not_written(dstore, old, &found, error_r);
 	*error_r = write_error != NULL ? write_error :
 		"the dict doesn't have what was written, nor anything later";
 	return -1;

@@ -37,6 +37,9 @@ op_settings(const struct dict_keyring_store *dstore)
 	return (struct dict_op_settings) {
 		.username = dstore->username,
 		.home_dir = dstore->home,
+#if DOVECOT_PREREQ(2, 4, 0)
+		.hide_log_values = TRUE,
+#endif
 	};
 }
 
