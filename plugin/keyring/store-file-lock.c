@@ -48,12 +48,15 @@ static int lock_try_fd(int fd, const char *lock_path, const char **error_r)
 }
 
 /* Root's lock file must not be in the way of the keyring's owner if root is
-   killed. */
+   killed. It must be one, though: who may write to the directory could have
+   linked another file of root's there. */
 static void lock_chown(int fd, const char *path)
 {
-	struct stat st;
+	struct stat lock, st;
 
-	if (geteuid() == 0 && stat(path, &st) == 0 && st.st_uid != 0 &&
+	if (geteuid() == 0 && fstat(fd, &lock) == 0 &&
+	    S_ISREG(lock.st_mode) && lock.st_size == 0 && lock.st_nlink == 1 &&
+	    stat(path, &st) == 0 && st.st_uid != 0 &&
 	    fchown(fd, st.st_uid, st.st_gid) < 0) {
 		/* then it will say so */
 	}
