@@ -79,9 +79,10 @@ const char *keyring_store_notice(const struct keyring_store *store);
    KEYRING_MAX_SIZE. */
 int keyring_store_load(struct keyring_store *store, struct keyring **keyring_r,
 		       const char **error_r) ATTR_WARN_UNUSED_RESULT;
-/* Store a new keyring. Returns 1 if stored; 0 if there is one already, which is
+/* Store a new keyring and read it back. Returns 1 if stored; 0 if there is one already, which is
    left as it is and is durable, too: load it; -1 and error_r. After -1 the
-   keyring may yet be there, whole, if it was only the last sync that failed. */
+   keyring may yet be there: whole, if it was only the last sync that failed, or
+   not, if it could not be read back. */
 int keyring_store_create(struct keyring_store *store,
 			 const struct keyring *keyring, const char **error_r)
 	ATTR_WARN_UNUSED_RESULT;

@@ -113,6 +113,10 @@ stored_load(struct keyring_store *store, struct stored_keyring *stored_r,
 	previous_ret = load_previous(store, stored_r,
 				     ret == 0 ? "is missing" : *error_r,
 				     error_r);
+	if (previous_ret == 0 && ret == 0) {
+		/* It may have been put back into its place between the two. */
+		return load_current(store, stored_r, &lost, error_r);
+	}
 	return previous_ret != 0 ? previous_ret : ret;
 }
 
@@ -131,6 +135,23 @@ int keyring_store_load(struct keyring_store *store, struct keyring **keyring_r,
 	return ret;
 }
 
+/* Mail will be sealed to a keyring that nobody has looked at since, so what the
+   store made of it must be one. Another process may have changed it by now. */
+static int verify_created(struct keyring_store *store, const char **error_r)
+{
+	struct stored_keyring stored;
+	const char *error;
+	int ret;
+
+	ret = stored_load(store, &stored, &error);
+	stored_free(&stored);
+	if (ret > 0)
+		return 0;
+	*error_r = t_strdup_printf("what was stored cannot be read back: %s",
+				   ret == 0 ? "does not exist" : error);
+	return -1;
+}
+
 int keyring_store_create(struct keyring_store *store,
 			 const struct keyring *keyring, const char **error_r)
 {
@@ -140,6 +161,8 @@ int keyring_store_create(struct keyring_store *store,
 	i_free(store->notice);
 	keyring_write(keyring, text);
 	ret = store->v->create(store, text, error_r);
+	if (ret > 0 && verify_created(store, error_r) < 0)
+		ret = -1;
 	if (ret < 0)
 		store_error(store, error_r);
 	str_free(&text);

@@ -25,7 +25,8 @@
 
    works     all tests, with new users
    dead      nothing answers: every call is an error, and soon
-   unsafe    a database without the trigger: nothing is stored */
+   unsafe    a database without the trigger: nothing is stored
+   cuts      a database that stores less than it is given */
 
 #define PROCESSES 6
 #define SLOTS 6
@@ -229,6 +230,39 @@ static void test_dict(void)
 	keyring_store_deinit(&store);
 	keyring_free(&other);
 	age_identities_deinit(&change.identities);
+	test_end();
+}
+
+/* What the drivers and databases might take for something else. */
+static void test_dict_names(void)
+{
+	static const char *const names[] = {
+		"a", "A", "a/", "a/b", "a%2fb", "a b", " a", "a\tb", "a'b",
+		"a\"b", "a%ub", "%s", "a+b@example.com", "a:b", "\xc3\xa4",
+		"*", "a?", "${a}", "a\nb",
+	};
+	struct keyring *keyrings[N_ELEMENTS(names)];
+	struct keyring_store *store;
+	const char *error = "", *prefix;
+
+	test_begin("dict: names");
+	user_new("names");
+	prefix = user;
+	for (unsigned int i = 0; i < N_ELEMENTS(names); i++) {
+		user = t_strconcat(prefix, names[i], NULL);
+		store = store_open();
+		keyrings[i] = test_keyring_new(SECRET_1);
+		test_assert_idx(keyring_store_create(store, keyrings[i],
+						     &error) == 1, i);
+		keyring_store_deinit(&store);
+	}
+	for (unsigned int i = 0; i < N_ELEMENTS(names); i++) {
+		user = t_strconcat(prefix, names[i], NULL);
+		store = store_open();
+		assert_stored(store, test_keyring_text(keyrings[i]));
+		keyring_store_deinit(&store);
+		keyring_free(&keyrings[i]);
+	}
 	test_end();
 }
 
@@ -653,6 +687,25 @@ static void test_dict_unsafe(void)
 	test_end();
 }
 
+static void test_dict_cuts(void)
+{
+	struct keyring_store *store;
+	struct keyring *keyring;
+	const char *error = "";
+
+	test_begin("dict: cuts");
+	user_new("cuts");
+	store = store_open();
+	test_assert(keyring_store_create(store, first, &error) == -1);
+	test_assert(strstr(error, "what was stored cannot be read back: ") !=
+		    NULL);
+	/* and it stays in the way of others */
+	test_assert(keyring_store_load(store, &keyring, &error) == -1);
+	test_assert(keyring_store_create(store, first, &error) == 0);
+	keyring_store_deinit(&store);
+	test_end();
+}
+
 static struct ioloop *ioloop;
 
 static void fixture_init(void)
@@ -676,6 +729,7 @@ int main(int argc, char *argv[])
 	static void (*const works[])(void) = {
 		fixture_init,
 		test_dict,
+		test_dict_names,
 		test_dict_large,
 		test_dict_create_concurrent,
 		test_dict_concurrent,
@@ -689,19 +743,30 @@ int main(int argc, char *argv[])
 	static void (*const unsafe[])(void) = {
 		fixture_init, test_dict_unsafe, fixture_deinit, NULL
 	};
-	const char *error;
-	int ret;
+	static void (*const cuts[])(void) = {
+		fixture_init, test_dict_cuts, fixture_deinit, NULL
+	};
+	static const struct {
+		const char *verb;
+		void (*const *tests)(void);
+	} verbs[] = {
+		{ "works", works }, { "dead", dead }, { "unsafe", unsafe },
+		{ "cuts", cuts },
+	};
+	const char *error, *verb;
+	int ret = 1;
 
 	service_init(&argc, &argv);
 	if (argc < 2)
-		i_fatal("usage: test-store-dict DICT [works | dead | unsafe]");
+		i_fatal("usage: test-store-dict DICT [VERB]");
+	verb = argc < 3 ? "works" : argv[2];
 	if (crypto_init(&error) < 0)
 		i_fatal("%s", error);
 	dict_uri = argv[1];
-	if (argc < 3 || strcmp(argv[2], "works") == 0)
-		ret = test_run(works);
-	else
-		ret = test_run(strcmp(argv[2], "dead") == 0 ? dead : unsafe);
+	for (unsigned int i = 0; i < N_ELEMENTS(verbs); i++) {
+		if (strcmp(verbs[i].verb, verb) == 0)
+			ret = test_run(verbs[i].tests);
+	}
 	service_deinit();
 	return ret;
 }

@@ -19,6 +19,7 @@
 #define DIR ".test-store-update.dir"
 #define PATH DIR"/keyring"
 #define OTHER_ID 65534
+#define PUT_BACK_COUNT 2000
 
 static struct keyring *first;
 static char *first_text;
@@ -347,6 +348,45 @@ static void test_settle_changed(void)
 	test_end();
 }
 
+/* Put the previous keyring back into its place, again and again, as settling
+   does. */
+static void child_put_back(void) ATTR_NORETURN;
+static void child_put_back(void)
+{
+	for (unsigned int i = 0; i < PUT_BACK_COUNT; i++) {
+		if (link(PATH, PATH".bak") < 0 || unlink(PATH) < 0)
+			_exit(1);
+		/* at another moment each time */
+		for (volatile unsigned int wait = i % 500 * 20; wait > 0;
+		     wait--) ;
+		if (rename(PATH".bak", PATH) < 0)
+			_exit(1);
+		usleep(500);
+	}
+	_exit(0);
+}
+
+static void test_put_back(void)
+{
+	struct keyring_store *store = store_new();
+	const char *error;
+	int ret, status;
+	pid_t pid;
+
+	test_begin("store loads while the previous one is put back");
+	if ((pid = fork()) < 0)
+		i_fatal("fork() failed: %m");
+	if (pid == 0)
+		child_put_back();
+	while (waitpid(pid, &status, WNOHANG) == 0) T_BEGIN {
+		(void)test_store_text(store, &ret, &error);
+		test_assert(ret == 1);
+	} T_END;
+	test_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	keyring_store_deinit(&store);
+	test_end();
+}
+
 /* Hold the lock in another process until it is killed. */
 static pid_t lock_hold(void)
 {
@@ -456,11 +496,37 @@ static int child_owner_not_kept(struct keyring_store *store,
 	return strcmp(test_dir_list(DIR), "keyring") == 0 ? 0 : 5;
 }
 
+/* Nor another file of root's, by a link in the place of the lock. */
+static int child_owner_of_linked(struct keyring_store *store,
+				 struct test_change *change)
+{
+	static const char *const texts[] = { "text", "" };
+	const char *error;
+	struct stat st;
+
+	if (chown(DIR, OTHER_ID, OTHER_ID) < 0 ||
+	    chown(PATH, OTHER_ID, OTHER_ID) < 0)
+		return 1;
+	for (unsigned int i = 0; i < N_ELEMENTS(texts); i++) {
+		(void)unlink(DIR"/roots");
+		test_file_make(DIR"/roots", texts[i]);
+		if (link(DIR"/roots", PATH".lock") < 0)
+			return 2;
+		change->label = dec2str(i);
+		if (test_store_change(store, change, &error) != 1)
+			return 3;
+		if (stat(DIR"/roots", &st) < 0 || st.st_uid != 0 ||
+		    strcmp(test_file_read(DIR"/roots"), texts[i]) != 0)
+			return 4;
+	}
+	return 0;
+}
+
 static void test_owner(void)
 {
 	static int (*const funcs[])(struct keyring_store *,
 				    struct test_change *) = {
-		child_owner_kept, child_owner_not_kept
+		child_owner_kept, child_owner_not_kept, child_owner_of_linked
 	};
 	struct test_change change = change_new(test_change_add);
 	struct keyring_store *store;
@@ -576,6 +642,7 @@ int main(void)
 		test_update_link,
 		test_previous,
 		test_settle_changed,
+		test_put_back,
 		test_locked,
 		test_owner,
 		test_destroy,
