@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib.h"
+#include "module-dir.h"
+#include "crypto/secret.h"
+#include "doveadm-seal.h"
+
+/* The commands "doveadm seal …". doveadm tries to load this module before and
+   after the mail plugins, and takes it when lib10_mail_seal_plugin.so, which it
+   needs, is there: so there are no "dependencies", which are looked for among
+   doveadm's own modules. */
+
+extern const char *doveadm_mail_seal_plugin_version;
+void doveadm_mail_seal_plugin_init(struct module *module);
+void doveadm_mail_seal_plugin_deinit(void);
+
+const char *doveadm_mail_seal_plugin_version = DOVECOT_ABI_VERSION;
+
+static struct doveadm_cmd_ver2 *const commands[] = {
+	&seal_cmd_status,
+	&seal_cmd_enroll,
+	&seal_cmd_password,
+	&seal_cmd_recovery_new,
+	&seal_cmd_recovery_remove,
+	&seal_cmd_recover,
+	&seal_cmd_slot_list,
+	&seal_cmd_slot_add,
+	&seal_cmd_slot_remove,
+};
+
+void doveadm_mail_seal_plugin_init(struct module *module ATTR_UNUSED)
+{
+	const char *error;
+	unsigned int i;
+
+	if (crypto_init(&error) < 0)
+		i_fatal("mail_seal: %s", error);
+	for (i = 0; i < N_ELEMENTS(commands); i++)
+		doveadm_cmd_register_ver2(commands[i]);
+}
+
+void doveadm_mail_seal_plugin_deinit(void)
+{
+}
