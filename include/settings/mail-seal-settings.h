@@ -2,6 +2,8 @@
 #ifndef SETTINGS_MAIL_SEAL_SETTINGS_H
 #define SETTINGS_MAIL_SEAL_SETTINGS_H
 
+#include "age/x25519.h"
+
 /* The settings mail_seal_*, the same on Dovecot 2.3 (in plugin { }) and on 2.4
    (at top level), from the configuration and the userdb. */
 
@@ -22,6 +24,9 @@ enum mail_seal_unenrolled {
 	MAIL_SEAL_UNENROLLED_PLAINTEXT
 };
 
+/* Every keyring has a slot for each. */
+#define MAIL_SEAL_MAX_ESCROW 16
+
 struct mail_seal_settings {
 	/* mail_seal_keyring: absolute, or below the home as "~/…". */
 	const char *keyring;
@@ -40,6 +45,13 @@ struct mail_seal_settings {
 	   of new password slots, within the limits of age/argon2id.h. */
 	unsigned int argon2_memory_kib;
 	unsigned int argon2_passes;
+	/* mail_seal_escrow_recipients: whom keyrings have an escrow slot for, no
+	   two alike. */
+	struct age_x25519_recipient escrow[MAIL_SEAL_MAX_ESCROW];
+	unsigned int escrow_count;
+	/* mail_seal_unlock_fd: where doveadm reads a password or an identity
+	   from; -1 if there is none. */
+	int unlock_fd;
 };
 
 /* Read the user's settings; strings are allocated from the user's pool. Returns
@@ -53,6 +65,7 @@ int mail_seal_settings_get(struct mail_user *user,
 struct mail_seal_settings_text {
 	const char *keyring, *enroll, *save, *unenrolled;
 	const char *argon2_memory, *argon2_passes;
+	const char *escrow_recipients, *unlock_fd;
 };
 #define MAIL_SEAL_SETTINGS_DEFAULTS { \
 	.keyring = "~/mail-seal.keyring", \
@@ -61,6 +74,8 @@ struct mail_seal_settings_text {
 	.unenrolled = "tempfail", \
 	.argon2_memory = "64M", \
 	.argon2_passes = "2", \
+	.escrow_recipients = "", \
+	.unlock_fd = "", \
 }
 
 /* Check all values. The strings of set_r point to those of text. Returns as

@@ -128,9 +128,7 @@ static int second_line_is_stanza(struct istream *input)
 	return memcmp(data + offset, stanza, wanted - offset) == 0 ? 1 : 0;
 }
 
-/* Returns 1 if the stream has to be opened, 0 if it is plain, -1 if it can't be
-   read. */
-static int is_sealed(struct istream *input)
+int mail_seal_is_sealed(struct istream *input)
 {
 	const unsigned char *data;
 	size_t size;
@@ -234,7 +232,7 @@ mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 	struct istream *input;
 	int ret;
 
-	ret = is_sealed(*stream);
+	ret = mail_seal_is_sealed(*stream);
 	if (smail->checking_plain) {
 		smail->looks_sealed = ret > 0;
 		ret = 0;

@@ -2,10 +2,10 @@
 
 #include "lib.h"
 #include "array.h"
-#include "crypto/secret.h"
-#include "keyring/store.h"
+#include "time-util.h"
 #include "mail/mail-seal-user.h"
 #include "mail-seal-private.h"
+#include "unlock.h"
 
 /* How a session gets its identity. All reasons of failure are told twice: to
    the administrator in the log, with what was found; to the person at the
@@ -17,8 +17,9 @@
 
 #define LOCKED_WRONG_PASSWORD LOCKED_TEXT_PREFIX \
 	"the password of this login does not open your keyring. If it was " \
-	"changed, please ask your administrator to unlock your mail." \
-	LOCKED_TEXT_SUFFIX
+	"changed, the earlier password or your recovery code still opens " \
+	"it: please ask your administrator to have the new password open " \
+	"it, too." LOCKED_TEXT_SUFFIX
 #define LOCKED_NO_PASSWORD LOCKED_TEXT_PREFIX \
 	"this way of logging in gives the server no password to open your " \
 	"keyring with. Please log in with your password." LOCKED_TEXT_SUFFIX
@@ -33,34 +34,15 @@ static void
 lock_user(struct mail_seal_user *suser, struct mail_user *user,
 	  const char *locked_text, const char *log_text)
 {
+	const struct mail_seal_key_event_fields fields = { .reason = log_text };
+
 	suser->locked_text = locked_text;
-	e_error(user->event, "mail_seal: Session is locked: %s", log_text);
-}
-
-const char *mail_seal_userdb_field(struct mail_user *user, const char *name)
-{
-	const char *const *field = user->userdb_fields;
-	size_t name_size = strlen(name);
-
-	if (field == NULL)
-		return NULL;
-	for (; *field != NULL; field++) {
-		if (strncmp(*field, name, name_size) != 0)
-			continue;
-		if ((*field)[name_size] == '=')
-			return *field + name_size + 1;
-		/* Auth sends an empty value without the '='. */
-		if ((*field)[name_size] == '\0')
-			return *field + name_size;
-	}
-	return NULL;
-}
-
-/* The field's memory is the user's pool, which we may write to; what other
-   parts of Dovecot keep of it is theirs. */
-static void wipe_userdb_field(const char *value)
-{
-	secret_wipe((void *)(uintptr_t)value, strlen(value));
+	mail_seal_log_event(
+		mail_seal_key_event_create(user,
+					   MAIL_SEAL_EVENT_UNLOCK_FAILED,
+					   &fields),
+		LOG_TYPE_ERROR,
+		t_strdup_printf("Session is locked: %s", log_text));
 }
 
 /* The recipients that came to light by unlocking, unless the userdb names
@@ -96,66 +78,106 @@ unlock_by_userdb(struct mail_user *user, struct mail_seal_user *suser,
 	learn_recipients(user, suser, &recipient, 1);
 }
 
-static void
-unlock_keyring(struct mail_user *user, struct mail_seal_user *suser,
-	       const struct keyring_store *store,
-	       const struct keyring *keyring, const char *secret)
+static int
+open_password(struct mail_seal_unlock *unlock, const struct keyring *keyring,
+	      const char **error_r)
 {
-	const struct age_x25519_recipient *recipients;
+	const struct mail_seal_secrets *secrets = &unlock->secrets;
 	const char *error;
-	unsigned int count;
 	int ret;
 
-	ret = keyring_unlock(keyring, secret, &suser->identities, &error);
-	if (ret > 0) {
-		recipients = keyring_recipients(keyring, &count);
-		learn_recipients(user, suser, recipients, count);
-		return;
+	ret = keyring_open_password(keyring, secrets->secret, &unlock->opened,
+				    error_r);
+	if (ret > 0 || secrets->old_secret == NULL)
+		return ret;
+	if (keyring_open_password(keyring, secrets->old_secret,
+				  &unlock->opened, &error) > 0) {
+		unlock->by_old_secret = TRUE;
+		return 1;
 	}
-	suser->identities = NULL;
-	lock_user(suser, user, ret == 0 ? LOCKED_WRONG_PASSWORD : LOCKED_SERVER,
-		  t_strdup_printf("%s: %s", keyring_store_name(store), error));
+	*error_r = t_strdup_printf("%s (mail_seal_password); %s "
+				   "(mail_seal_old_password)", *error_r, error);
+	return ret;
 }
 
-/* Returns 1 if a new keyring was stored, 0 if another session was faster, -1 if
-   there can't be one. */
-static int
-enroll(struct mail_user *user, struct mail_seal_user *suser,
-       struct keyring_store *store, const char *secret)
+int mail_seal_unlock_open(struct mail_seal_unlock *unlock,
+			  const struct keyring *keyring, const char **error_r)
 {
-	struct keyring_costs costs = {
-		.memory_kib = suser->set.argon2_memory_kib,
-		.passes = suser->set.argon2_passes,
-	};
-	const struct age_x25519_recipient *recipients;
-	struct age_identities *identities;
-	struct keyring *keyring;
-	const char *error;
+	unlock->by_old_secret = FALSE;
+	if (unlock->secrets.keys == NULL)
+		return open_password(unlock, keyring, error_r);
+	return keyring_open_identities(keyring, unlock->secrets.keys,
+				       &unlock->opened, error_r);
+}
+
+const char *mail_seal_unlock_kind(const struct mail_seal_unlock *unlock,
+				  const struct keyring *keyring)
+{
+	const struct keyring_slot *slots;
 	unsigned int count;
+
+	if (unlock->opened.slot_idx == KEYRING_NO_SLOT)
+		return "identity";
+	slots = keyring_slots(keyring, &count);
+	i_assert(unlock->opened.slot_idx < count);
+	return slots[unlock->opened.slot_idx].kind_name;
+}
+
+void mail_seal_store_log_notice(struct mail_user *user,
+				const struct keyring_store *store)
+{
+	const char *notice = keyring_store_notice(store);
+
+	if (notice != NULL)
+		e_warning(user->event, "mail_seal: %s", notice);
+}
+
+/* The user has its identities: let it use them. */
+static void
+take_keyring(struct mail_seal_unlock *unlock, const struct keyring *keyring)
+{
+	const struct age_x25519_recipient *recipients;
+	unsigned int count;
+
+	unlock->suser->identities = unlock->opened.identities;
+	unlock->opened.identities = NULL;
+	recipients = keyring_recipients(keyring, &count);
+	learn_recipients(unlock->user, unlock->suser, recipients, count);
+}
+
+static void
+log_unlocked(struct mail_seal_unlock *unlock, const struct keyring *keyring,
+	     uint64_t started)
+{
+	const struct mail_seal_key_event_fields fields = {
+		.slot_kind = mail_seal_unlock_kind(unlock, keyring),
+		.duration_usecs = i_microseconds() - started,
+	};
+
+	mail_seal_user_key_event(unlock->user, MAIL_SEAL_EVENT_UNLOCKED,
+				 &fields);
+}
+
+static void
+unlock_keyring(struct mail_seal_unlock *unlock, struct keyring **keyring)
+{
+	uint64_t started = i_microseconds();
+	const char *error;
 	int ret;
 
-	if (keyring_create(secret, &costs, &keyring, &identities, &error) < 0) {
-		lock_user(suser, user, LOCKED_SERVER, t_strdup_printf(
-			"cannot make a keyring: %s", error));
-		return -1;
+	ret = mail_seal_unlock_open(unlock, *keyring, &error);
+	if (ret <= 0) {
+		lock_user(unlock->suser, unlock->user,
+			  ret == 0 ? LOCKED_WRONG_PASSWORD : LOCKED_SERVER,
+			  t_strdup_printf("%s: %s",
+				keyring_store_name(unlock->store), error));
+		return;
 	}
-	ret = keyring_store_create(store, keyring, &error);
-	if (ret > 0) {
-		suser->identities = identities;
-		recipients = keyring_recipients(keyring, &count);
-		learn_recipients(user, suser, recipients, count);
-		e_info(user->event, "mail_seal: Enrolled: %s, recipient %s",
-		       keyring_store_name(store),
-		       age_x25519_recipient_str(&recipients[0]));
-	} else {
-		age_identities_deinit(&identities);
-	}
-	if (ret < 0) {
-		lock_user(suser, user, LOCKED_SERVER, t_strdup_printf(
-			"cannot enrol: %s", error));
-	}
-	keyring_free(&keyring);
-	return ret;
+	log_unlocked(unlock, *keyring, started);
+	if (keyring_store_settle(unlock->store, *keyring, &error) < 0)
+		e_warning(unlock->user->event, "mail_seal: %s", error);
+	mail_seal_renew(unlock, keyring);
+	take_keyring(unlock, *keyring);
 }
 
 static bool
@@ -169,85 +191,69 @@ may_enroll(struct mail_user *user, struct mail_seal_user *suser,
 }
 
 /* There is no keyring and none is to be made. */
-static void
-stay_without_keyring(struct mail_user *user, struct mail_seal_user *suser,
-		     const struct keyring_store *store, const char *why)
+static void stay_without_keyring(struct mail_seal_unlock *unlock)
 {
+	const struct mail_seal_settings *set = &unlock->suser->set;
+
 	/* Then all mail is plain, and there is nothing to be locked out of. */
-	if (suser->set.unenrolled == MAIL_SEAL_UNENROLLED_PLAINTEXT)
+	if (set->unenrolled == MAIL_SEAL_UNENROLLED_PLAINTEXT)
 		return;
-	lock_user(suser, user, LOCKED_NO_KEYRING, t_strdup_printf(
-		"%s does not exist and %s", keyring_store_name(store), why));
+	lock_user(unlock->suser, unlock->user, LOCKED_NO_KEYRING,
+		  t_strdup_printf("%s does not exist and %s",
+			keyring_store_name(unlock->store),
+			unlock->secrets.secret == NULL ?
+			"there is no password to make one with" :
+			!set->enroll ? "mail_seal_enroll = no" :
+			"the userdb's mail_seal_recipient needs an identity "
+			"of its own"));
 }
 
-/* SHA-256 of nothing: what a passdb makes of the password where there is none.
-   A keyring made with it would open to everybody. */
-#define SECRET_OF_NO_PASSWORD \
-	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-/* To OAuth2's mechanisms the password is a token, and another one tomorrow. */
-static bool has_token_as_password(struct mail_user *user)
+/* Load the keyring, or make one. Returns 1 if it was loaded, 2 if it was made
+   and is open, 0 if there is none, -1 and error_r. */
+static int
+get_keyring(struct mail_seal_unlock *unlock, struct keyring **keyring_r,
+	    const char **error_r)
 {
-	return user->auth_mech != NULL &&
-		(strcasecmp(user->auth_mech, "OAUTHBEARER") == 0 ||
-		 strcasecmp(user->auth_mech, "XOAUTH2") == 0);
+	int ret;
+
+	ret = keyring_store_load(unlock->store, keyring_r, error_r);
+	if (ret == 0 && may_enroll(unlock->user, unlock->suser,
+				   unlock->secrets.secret)) {
+		ret = mail_seal_enroll(unlock, keyring_r, error_r);
+		if (ret != 0)
+			return ret < 0 ? -1 : 2;
+		ret = keyring_store_load(unlock->store, keyring_r, error_r);
+	}
+	if (ret > 0)
+		mail_seal_store_log_notice(unlock->user, unlock->store);
+	return ret;
 }
 
-/* A master user's password must not open a keyring, still less make one. Some
-   sites set the field to the user's own name, for ACLs. */
-static bool is_master_login(struct mail_user *user)
-{
-	const char *master = mail_seal_userdb_field(user, "master_user");
-
-	return master != NULL && strcmp(master, user->username) != 0;
-}
-
-/* What the passdb hands on of the user's own password. NULL if the login had
-   none. */
-static const char *own_secret(struct mail_user *user)
-{
-	const char *secret = mail_seal_userdb_field(user, "mail_seal_password");
-
-	if (secret == NULL || strcmp(secret, SECRET_OF_NO_PASSWORD) == 0 ||
-	    has_token_as_password(user) || is_master_login(user))
-		return NULL;
-	return secret;
-}
-
-static void
-unlock_by_store(struct mail_user *user, struct mail_seal_user *suser,
-		struct keyring_store *store, const char *secret)
+static void unlock_by_store(struct mail_seal_unlock *unlock)
 {
 	struct keyring *keyring;
 	const char *error;
 	int ret;
 
-	ret = keyring_store_load(store, &keyring, &error);
-	if (ret == 0 && may_enroll(user, suser, secret)) {
-		if (enroll(user, suser, store, secret) != 0)
-			return;
-		ret = keyring_store_load(store, &keyring, &error);
-	}
-	if (ret < 0) {
-		lock_user(suser, user, LOCKED_SERVER, error);
+	ret = get_keyring(unlock, &keyring, &error);
+	if (ret < 0)
+		lock_user(unlock->suser, unlock->user, LOCKED_SERVER, error);
+	else if (ret == 0)
+		stay_without_keyring(unlock);
+	if (ret <= 0)
 		return;
-	}
-	if (ret == 0) {
-		stay_without_keyring(user, suser, store, secret == NULL ?
-			"there is no password to make one with" :
-			!suser->set.enroll ? "mail_seal_enroll = no" :
-			"the userdb's mail_seal_recipient needs an identity "
-			"of its own");
-		return;
-	}
-	if (secret == NULL) {
-		lock_user(suser, user, LOCKED_NO_PASSWORD,
+
+	if (ret == 2)
+		take_keyring(unlock, keyring);
+	else if (unlock->secrets.secret == NULL &&
+		 unlock->secrets.keys == NULL) {
+		lock_user(unlock->suser, unlock->user, LOCKED_NO_PASSWORD,
 			"there is no userdb field mail_seal_password or "
 			"mail_seal_identity: see the passdb's settings, or "
 			"the login used a mechanism without a password, or a "
 			"master user's");
 	} else {
-		unlock_keyring(user, suser, store, keyring, secret);
+		unlock_keyring(unlock, &keyring);
 	}
 	keyring_free(&keyring);
 }
@@ -255,32 +261,26 @@ unlock_by_store(struct mail_user *user, struct mail_seal_user *suser,
 static void
 unlock_by_keyring(struct mail_user *user, struct mail_seal_user *suser)
 {
-	const char *secret = own_secret(user);
-	struct keyring_store *store;
+	struct mail_seal_unlock unlock = { .user = user, .suser = suser };
 	const char *error;
 
-	if (secret != NULL && !keyring_secret_is_valid(secret)) {
-		lock_user(suser, user, LOCKED_SERVER, t_strdup_printf(
-			"the userdb field mail_seal_password must be 64 "
-			"lower-case hex digits, the SHA-256 of the password, "
-			"and has %zu characters: let the passdb return "
-			"userdb_mail_seal_password as the manual says",
-			strlen(secret)));
-		return;
-	}
-	store = mail_seal_keyring_store(user, suser, &error);
-	if (store == NULL) {
+	if (mail_seal_userdb_secrets(user, &unlock.secrets, &error) < 0) {
 		lock_user(suser, user, LOCKED_SERVER, error);
 		return;
 	}
-	unlock_by_store(user, suser, store, secret);
-	keyring_store_deinit(&store);
+	unlock.store = mail_seal_keyring_store(user, suser, &error);
+	if (unlock.store == NULL) {
+		lock_user(suser, user, LOCKED_SERVER, error);
+		return;
+	}
+	unlock_by_store(&unlock);
+	keyring_store_deinit(&unlock.store);
 }
 
 bool mail_seal_user_unlock(struct mail_user *user)
 {
 	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);
-	const char *identity, *secret, *error;
+	const char *identity, *error;
 
 	if (suser == NULL)
 		return TRUE;
@@ -289,15 +289,11 @@ bool mail_seal_user_unlock(struct mail_user *user)
 	suser->unlock_tried = TRUE;
 
 	identity = mail_seal_userdb_field(user, "mail_seal_identity");
-	if (identity != NULL) {
+	if (identity != NULL)
 		unlock_by_userdb(user, suser, identity);
-		wipe_userdb_field(identity);
-	} else {
+	else
 		unlock_by_keyring(user, suser);
-	}
-	secret = mail_seal_userdb_field(user, "mail_seal_password");
-	if (secret != NULL)
-		wipe_userdb_field(secret);
+	mail_seal_userdb_wipe(user);
 	/* A wrong one is to be seen at the login, not at the next delivery. */
 	if (mail_seal_userdb_field(user, "mail_seal_recipient") != NULL &&
 	    mail_seal_recipients_load(user, suser, &error) < 0)

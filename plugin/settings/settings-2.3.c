@@ -27,6 +27,8 @@ int mail_seal_settings_get(struct mail_user *user,
 	get_text(user, "mail_seal_unenrolled", &text.unenrolled);
 	get_text(user, "mail_seal_argon2_memory", &text.argon2_memory);
 	get_text(user, "mail_seal_argon2_passes", &text.argon2_passes);
+	get_text(user, "mail_seal_escrow_recipients", &text.escrow_recipients);
+	get_text(user, "mail_seal_unlock_fd", &text.unlock_fd);
 	if (mail_seal_settings_parse(&text, set_r, error_r) < 0)
 		return -1;
 	get_text(user, "mail_seal_dict", &set_r->dict);

@@ -24,6 +24,8 @@ check_settings(void *_set, pool_t pool ATTR_UNUSED, const char **error_r)
 	/* The config process doesn't know yet what %{variables} stand for. */
 	if (text.keyring == set_value_unknown)
 		text.keyring = "/";
+	if (text.escrow_recipients == set_value_unknown)
+		text.escrow_recipients = "";
 	return mail_seal_settings_parse(&text, &set, error_r) == 0;
 }
 
@@ -40,6 +42,8 @@ static const struct setting_define setting_defines[] = {
 	DEF(unenrolled),
 	DEF(argon2_memory),
 	DEF(argon2_passes),
+	DEF(escrow_recipients),
+	DEF(unlock_fd),
 	SETTING_DEFINE_LIST_END
 };
 

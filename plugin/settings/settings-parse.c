@@ -113,6 +113,78 @@ parse_keyring(const char *value, const char **keyring_r, const char **error_r)
 	return 0;
 }
 
+static bool
+has_escrow(const struct mail_seal_settings *set,
+	   const struct age_x25519_recipient *recipient)
+{
+	for (unsigned int i = 0; i < set->escrow_count; i++) {
+		if (memcmp(set->escrow[i].key, recipient->key,
+			   sizeof(recipient->key)) == 0)
+			return TRUE;
+	}
+	return FALSE;
+}
+
+/* Returns NULL, or what is wrong with it. */
+static const char *
+add_escrow(struct mail_seal_settings *set, const char *value)
+{
+	struct age_x25519_recipient recipient;
+	const char *error;
+
+	if (age_x25519_recipient_parse(value, &recipient, &error) < 0) {
+		return t_strdup_printf("must be recipients (age1...), "
+			"separated by spaces or commas: %s", error);
+	}
+	if (has_escrow(set, &recipient))
+		return "the same recipient is given twice";
+	if (set->escrow_count == MAIL_SEAL_MAX_ESCROW) {
+		return t_strdup_printf("more than %d recipients",
+				       MAIL_SEAL_MAX_ESCROW);
+	}
+	set->escrow[set->escrow_count++] = recipient;
+	return NULL;
+}
+
+static int
+parse_escrow_recipients(const char *value, struct mail_seal_settings *set,
+			const char **error_r)
+{
+	const char *const *str = t_strsplit_spaces(value, " ,\t\r\n");
+
+	for (; *str != NULL; str++) {
+		const char *error = add_escrow(set, *str);
+
+		if (strncasecmp(*str, "AGE-SECRET-KEY-", 15) == 0) {
+			/* A secret isn't repeated in a log. */
+			*error_r = "mail_seal_escrow_recipients: has an "
+				"identity (AGE-SECRET-KEY-1...), must be its "
+				"recipient (age1...)";
+			return -1;
+		}
+		if (error != NULL) {
+			*error_r = t_strdup_printf(
+				"mail_seal_escrow_recipients = %s: %s",
+				*str, error);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int parse_unlock_fd(const char *value, int *fd_r, const char **error_r)
+{
+	*fd_r = -1;
+	if (*value == '\0')
+		return 0;
+	if (str_to_int(value, fd_r) < 0 || *fd_r < 0) {
+		*error_r = t_strdup_printf("mail_seal_unlock_fd = %s: must be "
+			"the number of a file descriptor", value);
+		return -1;
+	}
+	return 0;
+}
+
 int mail_seal_settings_parse(const struct mail_seal_settings_text *text,
 			     struct mail_seal_settings *set_r,
 			     const char **error_r)
@@ -128,7 +200,10 @@ int mail_seal_settings_parse(const struct mail_seal_settings_text *text,
 	    parse_memory(text->argon2_memory,
 			 &set_r->argon2_memory_kib, error_r) < 0 ||
 	    parse_passes(text->argon2_passes,
-			 &set_r->argon2_passes, error_r) < 0)
+			 &set_r->argon2_passes, error_r) < 0 ||
+	    parse_escrow_recipients(text->escrow_recipients, set_r,
+				    error_r) < 0 ||
+	    parse_unlock_fd(text->unlock_fd, &set_r->unlock_fd, error_r) < 0)
 		return -1;
 	return 0;
 }
