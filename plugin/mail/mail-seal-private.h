@@ -24,6 +24,8 @@ struct mail_seal_user {
 	ARRAY(struct age_x25519_recipient) recipients;
 	/* File keys of messages written or opened in this process. */
 	struct file_keys *file_keys;
+	/* Files rewritten in this process that have further links, or NULL. */
+	struct rewrite_links *rewrite_links;
 	/* The sentence for the client if unlocking failed, else NULL. */
 	const char *locked_text;
 
@@ -131,6 +133,12 @@ void mail_seal_last_forget(struct mail_seal_mailbox *sbox);
 void mail_seal_mailbox_allocated(struct mailbox *box);
 int mail_seal_save_begin(struct mail_save_context *ctx, struct istream *input);
 int mail_seal_save_finish(struct mail_save_context *ctx);
+/* Append a header for the user's recipients, which were loaded. mac_r may be
+   NULL. Returns as age_header_seal() does. */
+int mail_seal_make_header(struct mail_seal_user *suser,
+			  const uint8_t file_key[AGE_FILE_KEY_SIZE],
+			  buffer_t *header, uint8_t *mac_r,
+			  const char **error_r);
 int mail_seal_copy(struct mail_save_context *ctx, struct mail *mail);
 
 #endif

@@ -62,10 +62,10 @@ static int want_seal(struct mailbox *box, struct mail_seal_user **suser_r)
 	return -1;
 }
 
-static int
-make_header(struct mail_seal_user *suser,
-	    const uint8_t file_key[AGE_FILE_KEY_SIZE], buffer_t *header,
-	    uint8_t mac_r[AGE_HEADER_MAC_SIZE], const char **error_r)
+int mail_seal_make_header(struct mail_seal_user *suser,
+			  const uint8_t file_key[AGE_FILE_KEY_SIZE],
+			  buffer_t *header, uint8_t *mac_r,
+			  const char **error_r)
 {
 	const struct age_x25519_recipient *recipient;
 	const struct age_recipient **list;
@@ -105,7 +105,7 @@ save_begin_sealed(struct mail_save_context *ctx, struct istream *input,
 	int ret;
 
 	secret_random(file_key, sizeof(file_key));
-	ret = make_header(suser, file_key, header, mac, &error);
+	ret = mail_seal_make_header(suser, file_key, header, mac, &error);
 	if (ret < 0) {
 		refuse_save(box, "The message cannot be sealed.", error);
 	} else if ((ret = sbox->module_ctx.super.save_begin(ctx, input)) == 0) {

@@ -4,7 +4,7 @@
 #include "array.h"
 #include "mail-namespace.h"
 #include "mail/mail-seal-user.h"
-#include "mail-seal-private.h"
+#include "rewrite-private.h"
 
 struct mail_seal_user_module mail_seal_user_module =
 	MODULE_CONTEXT_INIT(&mail_user_module_register);
@@ -17,6 +17,8 @@ static void mail_seal_user_deinit(struct mail_user *user)
 		age_identities_deinit(&suser->identities);
 	if (suser->file_keys != NULL)
 		file_keys_deinit(&suser->file_keys);
+	if (suser->rewrite_links != NULL)
+		rewrite_links_deinit(&suser->rewrite_links);
 	suser->module_ctx.super.deinit(user);
 }
 
