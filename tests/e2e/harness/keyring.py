@@ -68,11 +68,11 @@ def _open_slot(data, secret):
     _, kind, salt, passes, memory = header.split(" ")
     assert kind == "mail-seal/argon2id", kind
     wrap_key = _argon2id(secret, _unbase64(salt), int(passes), int(memory))
-    file_key = _aead_open(wrap_key, bytes(12), body)
+    file_key = aead_open(wrap_key, bytes(12), body)
     if file_key is None:
         return None
     covered = data[:data.index(b"\n---") + 4]
-    expected = hmac.digest(_hkdf(file_key, b"", b"header"), covered, "sha256")
+    expected = hmac.digest(hkdf(file_key, b"", b"header"), covered, "sha256")
     assert hmac.compare_digest(expected, mac), "header MAC"
     return _open_payload(file_key, payload)
 
@@ -87,10 +87,10 @@ def _split(data):
 
 
 def _open_payload(file_key, payload):
-    key = _hkdf(file_key, payload[:16], b"payload")
+    key = hkdf(file_key, payload[:16], b"payload")
     chunk = payload[16:]
     assert len(chunk) <= 64 * 1024 + _TAG_SIZE, "more than one chunk"
-    plain = _aead_open(key, bytes(11) + b"\1", chunk)
+    plain = aead_open(key, bytes(11) + b"\1", chunk)
     assert plain is not None, "payload"
     return plain
 
@@ -99,7 +99,7 @@ def _unbase64(text):
     return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
 
 
-def _hkdf(key, salt, info):
+def hkdf(key, salt, info):
     extracted = hmac.digest(salt or bytes(32), key, "sha256")
     return hmac.digest(extracted, info + b"\1", "sha256")
 
@@ -114,7 +114,15 @@ def _argon2id(secret, salt, passes, memory_kib):
     return out.raw
 
 
-def _aead_open(key, nonce, sealed):
+def scalarmult(secret, point):
+    """X25519."""
+    out = ctypes.create_string_buffer(32)
+    failed = _sodium.crypto_scalarmult(out, secret, point)
+    assert not failed, "X25519"
+    return out.raw
+
+
+def aead_open(key, nonce, sealed):
     out = ctypes.create_string_buffer(max(1, len(sealed) - _TAG_SIZE))
     size = ctypes.c_ulonglong()
     failed = _sodium.crypto_aead_chacha20poly1305_ietf_decrypt(
