@@ -109,6 +109,22 @@ int seal_open(struct seal_cmd_context *cmd, struct mail_user *user,
 	return ret > 0 ? 0 : -1;
 }
 
+int seal_load_open(struct seal_cmd_context *cmd, struct mail_user *user,
+		   struct keyring_store *store, struct keyring **keyring_r,
+		   struct keyring_opened *opened_r)
+{
+	const char *error;
+	int exit_code;
+
+	if (seal_load(cmd, user, store, keyring_r) < 0)
+		return -1;
+	if (seal_open(cmd, user, *keyring_r, opened_r, &exit_code,
+		      &error) == 0)
+		return 0;
+	keyring_free(keyring_r);
+	return seal_cmd_fail(cmd, user, exit_code, "%s", error);
+}
+
 /* Returns 1 and the new keyring, 0 if nothing was changed, or -1. */
 static int
 edit_opened(struct seal_change *change, struct keyring **new_keyring_r,
@@ -278,6 +294,22 @@ int seal_set_or_add_password(struct seal_change *change, unsigned int idx,
 		"password changed";
 	change->verify_secret = secret;
 	return ret < 0 ? -1 : 1;
+}
+
+int seal_renew_password(struct seal_change *change, const char **error_r)
+{
+	const struct seal_secrets *secrets = change->cmd->secrets;
+	struct keyring_costs costs;
+
+	if ((secrets->set & SEAL_SECRET_PASSWORD) == 0 ||
+	    change->opened->slot_idx == KEYRING_NO_SLOT)
+		return 1;
+	seal_costs(change->user, &costs);
+	if (keyring_edit_set_password(change->edit, change->opened->slot_idx,
+				      secrets->password, &costs, error_r) < 0)
+		return -1;
+	change->verify_secret = secrets->password;
+	return 1;
 }
 
 int seal_check_last_slot(struct seal_change *change, const char **error_r)

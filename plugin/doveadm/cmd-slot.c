@@ -157,6 +157,8 @@ static int run_remove(struct seal_cmd_context *cmd, struct mail_user *user)
 		.apply = apply_remove,
 	};
 
+	if (seal_cmd_flag(cmd, "forget-old"))
+		return seal_forget_old(cmd, user);
 	return seal_change_run_and_print(&change);
 }
 

@@ -17,25 +17,104 @@ static const char *const columns[] = {
 #define FIRST_NUMBER 3
 #define LAST_NUMBER 8
 
-static void start_status(struct seal_cmd_context *cmd ATTR_UNUSED)
+/* With --count there is a row for each mailbox instead. */
+static const char *const count_columns[] = {
+	"enrolled", "mailbox",
+	"sealed", "sealed_bytes", "plain", "plain_bytes", "damaged"
+};
+#define FIRST_COUNT 2
+
+static void print_number_header(const char *name)
+{
+	doveadm_print_header(name, name,
+			     DOVEADM_PRINT_HEADER_FLAG_RIGHT_JUSTIFY |
+			     DOVEADM_PRINT_HEADER_FLAG_NUMBER);
+}
+
+static void start_status(struct seal_cmd_context *cmd)
 {
 	unsigned int i;
 
-	for (i = 0; i < N_ELEMENTS(columns); i++) {
-		if (i >= FIRST_NUMBER && i <= LAST_NUMBER) {
-			doveadm_print_header(columns[i], columns[i],
-				DOVEADM_PRINT_HEADER_FLAG_NUMBER);
-		} else {
-			doveadm_print_header_simple(columns[i]);
+	if (seal_cmd_flag(cmd, "count")) {
+		for (i = 0; i < N_ELEMENTS(count_columns); i++) {
+			if (i >= FIRST_COUNT)
+				print_number_header(count_columns[i]);
+			else
+				doveadm_print_header_simple(count_columns[i]);
 		}
+		return;
+	}
+	for (i = 0; i < N_ELEMENTS(columns); i++) {
+		if (i >= FIRST_NUMBER && i <= LAST_NUMBER)
+			print_number_header(columns[i]);
+		else
+			doveadm_print_header_simple(columns[i]);
 	}
 }
 
-/* For who has no keyring, or none that can be read. */
-static void print_without(const char *enrolled, const char *keyring)
+struct count {
+	struct seal_cmd_context *cmd;
+	struct mail_user *user;
+	const char *enrolled;
+	unsigned int rows;
+};
+
+static void print_count(struct count *count, const char *mailbox,
+			const struct mail_seal_scan *scan)
+{
+	doveadm_print(count->enrolled);
+	doveadm_print(mailbox);
+	doveadm_print_num(scan->sealed);
+	doveadm_print_num(scan->sealed_bytes);
+	doveadm_print_num(scan->plain);
+	doveadm_print_num(scan->plain_bytes);
+	doveadm_print_num(scan->damaged);
+	count->rows++;
+}
+
+/* A mailbox that can't be looked at isn't the end. */
+static int count_mailbox(struct mailbox *box, void *context)
+{
+	struct count *count = context;
+	struct mail_seal_scan scan;
+
+	i_zero(&scan);
+	if (seal_scan_mailbox(count->cmd, count->user, box, NULL, &scan) == 0)
+		print_count(count, mailbox_get_vname(box), &scan);
+	return 0;
+}
+
+static int
+count_mailboxes(struct seal_cmd_context *cmd, struct mail_user *user,
+		const char *enrolled)
+{
+	struct count count = {
+		.cmd = cmd,
+		.user = user,
+		.enrolled = enrolled,
+	};
+	struct mail_seal_scan none;
+	int ret;
+
+	ret = seal_visit_mailboxes(cmd, user, MAILBOX_FLAG_READONLY,
+				   count_mailbox, &count);
+	i_zero(&none);
+	/* Everybody has a row. */
+	if (count.rows == 0)
+		print_count(&count, "", &none);
+	return ret < 0 || cmd->ctx.exit_code != 0 ? -1 : 0;
+}
+
+/* For who has no keyring, or none that can be read. Returns 0, or -1 if the
+   mailboxes are to be counted and can't be. */
+static int
+print_without(struct seal_cmd_context *cmd, struct mail_user *user,
+	      const char *enrolled, const char *keyring)
 {
 	unsigned int i;
 
+	if (seal_cmd_flag(cmd, "count"))
+		return count_mailboxes(cmd, user, enrolled);
 	doveadm_print(enrolled);
 	doveadm_print("");
 	doveadm_print(keyring);
@@ -43,6 +122,7 @@ static void print_without(const char *enrolled, const char *keyring)
 		doveadm_print_num(0);
 	doveadm_print("");
 	doveadm_print("");
+	return 0;
 }
 
 static const char *earlier_str(const struct keyring *keyring)
@@ -89,18 +169,25 @@ status_of_store(struct seal_cmd_context *cmd, struct mail_user *user,
 
 	ret = keyring_store_load(store, &keyring, &error);
 	if (ret < 0) {
-		print_without("unknown", keyring_store_name(store));
-		return seal_cmd_fail(cmd, user, EX_TEMPFAIL, "%s", error);
+		(void)seal_cmd_fail(cmd, user, EX_TEMPFAIL, "%s", error);
+		(void)print_without(cmd, user, "unknown",
+				    keyring_store_name(store));
+		return -1;
 	}
 	if (ret == 0) {
-		print_without("no", keyring_store_name(store));
-		return 0;
+		return print_without(cmd, user, "no",
+				     keyring_store_name(store));
 	}
 	if (keyring_store_notice(store) != NULL)
 		e_warning(user->event, "%s", keyring_store_notice(store));
-	print_keyring(store, keyring);
+	if (seal_cmd_flag(cmd, "count"))
+		ret = count_mailboxes(cmd, user, "yes");
+	else {
+		print_keyring(store, keyring);
+		ret = 0;
+	}
 	keyring_free(&keyring);
-	return 0;
+	return ret;
 }
 
 static int run_status(struct seal_cmd_context *cmd, struct mail_user *user)
@@ -111,13 +198,14 @@ static int run_status(struct seal_cmd_context *cmd, struct mail_user *user)
 
 	error = seal_no_keyring_reason(user);
 	if (error != NULL) {
-		print_without(mail_seal_user_is_sealed(user) ? "userdb" : "no",
-			      error);
-		return 0;
+		return print_without(cmd, user,
+				     mail_seal_user_is_sealed(user) ?
+				     "userdb" : "no", error);
 	}
 	if (mail_seal_user_store_init(user, &store, &error) < 0) {
-		print_without("unknown", "");
-		return seal_cmd_fail(cmd, user, EX_TEMPFAIL, "%s", error);
+		(void)seal_cmd_fail(cmd, user, EX_TEMPFAIL, "%s", error);
+		(void)print_without(cmd, user, "unknown", "");
+		return -1;
 	}
 	ret = status_of_store(cmd, user, store);
 	keyring_store_deinit(&store);

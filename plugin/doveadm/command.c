@@ -66,6 +66,21 @@ const char *seal_cmd_str(const struct seal_cmd_context *cmd, const char *name)
 	return param == NULL ? NULL : param->value.v_string;
 }
 
+void seal_cmd_set_str(struct seal_cmd_context *cmd, const char *name,
+		      const char *value)
+{
+	struct doveadm_cmd_param *params =
+		(void *)(uintptr_t)cmd->ctx.cctx->argv;
+	int i;
+
+	for (i = 0; i < cmd->ctx.cctx->argc; i++) {
+		if (strcmp(params[i].name, name) != 0)
+			continue;
+		params[i].value_set = TRUE;
+		params[i].value.v_string = p_strdup(cmd->ctx.pool, value);
+	}
+}
+
 /* Secrets have been read: what leads to them isn't for another server. */
 static void hide_secret_params(struct seal_cmd_context *cmd)
 {
@@ -148,11 +163,10 @@ static void start_command(struct seal_cmd_context *cmd)
 	if (seal_secrets_get(cmd, &exit_code, &error) < 0)
 		seal_cmd_fail_start(cmd, exit_code, error);
 	hide_secret_params(cmd);
+	cmd->start(cmd);
 #if !DOVECOT_PREREQ(2, 4, 0)
 	set_full_args(cmd);
 #endif
-	if (cmd->start != NULL)
-		cmd->start(cmd);
 }
 
 static int run_command(struct doveadm_mail_cmd_context *ctx,

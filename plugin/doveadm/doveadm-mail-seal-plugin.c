@@ -26,6 +26,10 @@ static struct doveadm_cmd_ver2 *const commands[] = {
 	&seal_cmd_slot_list,
 	&seal_cmd_slot_add,
 	&seal_cmd_slot_remove,
+	&seal_cmd_escrow_sync,
+	&seal_cmd_rotate,
+	&seal_cmd_reseal,
+	&seal_cmd_destroy,
 };
 
 void doveadm_mail_seal_plugin_init(struct module *module ATTR_UNUSED)

@@ -6,6 +6,7 @@
 #include "keyring/edit.h"
 #include "keyring/store.h"
 #include "mail/mail-seal-keys.h"
+#include "mail/scan.h"
 #include "secrets.h"
 
 /* What the commands "doveadm seal …" share. Each is a file with its alloc(),
@@ -47,6 +48,10 @@ bool seal_cmd_flag(const struct seal_cmd_context *cmd, const char *name);
 /* The value of an option, or NULL. */
 const char *
 seal_cmd_str(const struct seal_cmd_context *cmd, const char *name);
+
+/* For start(): set an option as if it had been given. */
+void seal_cmd_set_str(struct seal_cmd_context *cmd, const char *name,
+		      const char *value);
 
 /* Say on behalf of this user what went wrong, and remember the exit code:
    EX_TEMPFAIL wins, else the first one. Returns -1, for run(). */
@@ -98,6 +103,10 @@ int seal_change_run_and_print(struct seal_change *change);
    KEYRING_NO_SLOT, with a label or NULL. Returns as apply() does. */
 int seal_set_or_add_password(struct seal_change *change, unsigned int idx,
 			     const char *label, const char **error_r);
+/* For apply() when the identities were changed: have the password slot hold them
+   that the secret at hand opened. Other ones are written anew when their secret
+   is seen. Returns as apply() does. */
+int seal_renew_password(struct seal_change *change, const char **error_r);
 /* For apply() when a slot was removed: refuse if none is left that opens the
    keyring, unless --force was given. Returns as apply() does. */
 int seal_check_last_slot(struct seal_change *change, const char **error_r);
@@ -119,6 +128,22 @@ int seal_open(struct seal_cmd_context *cmd, struct mail_user *user,
 	      const struct keyring *keyring, struct keyring_opened *opened_r,
 	      int *exit_code_r, const char **error_r);
 
+/* mailboxes.c: call this for every mailbox that holds messages of the user's
+   own. It returns 0, or -1 to end, having said why. So does this. */
+typedef int seal_mailbox_callback_t(struct mailbox *box, void *context);
+int seal_visit_mailboxes(struct seal_cmd_context *cmd, struct mail_user *user,
+			 enum mailbox_flags flags,
+			 seal_mailbox_callback_t *callback, void *context);
+/* mail_seal_scan_mailbox(), which says itself why it failed. */
+int seal_scan_mailbox(struct seal_cmd_context *cmd, struct mail_user *user,
+		      struct mailbox *box,
+		      const struct age_identities *identities,
+		      struct mail_seal_scan *scan);
+/* For all mailboxes. scan_r is zeroed by the caller. */
+int seal_scan_all(struct seal_cmd_context *cmd, struct mail_user *user,
+		  const struct age_identities *identities,
+		  struct mail_seal_scan *scan_r);
+
 /* Give every recipient of mail_seal_escrow_recipients a slot, and nobody else.
    Returns 1 if something was changed, 0 if not, -1 and error_r. */
 int seal_sync_escrow(struct mail_user *user, struct keyring_edit *edit,
@@ -135,15 +160,25 @@ const char *seal_slot_passes(const struct keyring_slot *slot);
 const char *seal_slots_str(const struct keyring *keyring);
 const char *seal_recipients_str(const struct keyring *keyring);
 
+/* doveadm seal slot remove --forget-old. */
+int seal_forget_old(struct seal_cmd_context *cmd, struct mail_user *user);
+
 /* code-print.c: the two columns of a new recovery code; NULL for none. */
 void seal_code_print_headers(void);
 void seal_code_print(struct mail_user *user,
 		     const struct age_x25519_identity *code);
 
+/* Both. Returns 0, the keyring and what opened it, which the caller frees; or
+   -1, which was said. */
+int seal_load_open(struct seal_cmd_context *cmd, struct mail_user *user,
+		   struct keyring_store *store, struct keyring **keyring_r,
+		   struct keyring_opened *opened_r);
+
 /* The commands. */
 extern struct doveadm_cmd_ver2 seal_cmd_status, seal_cmd_enroll,
 	seal_cmd_password, seal_cmd_recover, seal_cmd_recovery_new,
 	seal_cmd_recovery_remove, seal_cmd_slot_list, seal_cmd_slot_add,
-	seal_cmd_slot_remove;
+	seal_cmd_slot_remove, seal_cmd_escrow_sync, seal_cmd_rotate,
+	seal_cmd_reseal, seal_cmd_destroy;
 
 #endif

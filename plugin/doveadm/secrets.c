@@ -395,9 +395,9 @@ read_secrets(struct seal_cmd_context *cmd, int *exit_code_r,
 int seal_secrets_get(struct seal_cmd_context *cmd, int *exit_code_r,
 		     const char **error_r)
 {
+	cmd->secrets = secret_alloc(sizeof(*cmd->secrets));
 	if (cmd->wanted == 0)
 		return 0;
-	cmd->secrets = secret_alloc(sizeof(*cmd->secrets));
 	if (read_secrets(cmd, exit_code_r, error_r) < 0)
 		return -1;
 	make_input(cmd);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib.h"
+#include "array.h"
+#include "ioloop.h"
+#include "str.h"
+#include "mail-user.h"
+#include "mail-storage.h"
+#include "iso8601-date.h"
+#include "doveadm-seal.h"
+#include "doveadm-print.h"
+
+#include <unistd.h>
+
+/* doveadm seal slot remove --forget-old: give up the earlier identities, once no
+   message needs them. */
+
+/* A delivery that began before the rotation may still seal to the identity that
+   was current then. */
+#define ROTATION_SETTLED_SECS 10
+
+struct forget {
+	struct seal_change change;
+	/* The open identities with which all mailboxes were looked through. */
+	struct age_identities *identities;
+	/* Messages that need an earlier one, by mailbox. */
+	string_t *needed;
+};
+
+/* Sleep until deliveries of before the last rotation are over. */
+static void wait_until_settled(const struct keyring *keyring)
+{
+	const struct keyring_earlier *earlier;
+	unsigned int count;
+	time_t until, now = time(NULL);
+	int tz;
+
+	earlier = keyring_earlier(keyring, &count);
+	if (count == 0 ||
+	    !iso8601_date_parse((const unsigned char *)earlier[0].until,
+				strlen(earlier[0].until), &until, &tz))
+		return;
+	if (until <= now && now - until < ROTATION_SETTLED_SECS)
+		sleep(ROTATION_SETTLED_SECS - (now - until));
+}
+
+static unsigned int count_needed(const struct mail_seal_scan *scan)
+{
+	const uint32_t *needed;
+	unsigned int count, i, sum = 0;
+
+	needed = array_get(&scan->earlier, &count);
+	for (i = 1; i < count; i++)
+		sum += needed[i];
+	return sum;
+}
+
+static int look_through(struct mailbox *box, void *context)
+{
+	struct forget *forget = context;
+	struct mail_seal_scan scan;
+	unsigned int needed;
+
+	i_zero(&scan);
+	t_array_init(&scan.earlier, 8);
+	if (seal_scan_mailbox(forget->change.cmd, forget->change.user, box,
+			      forget->identities, &scan) < 0)
+		return -1;
+	needed = count_needed(&scan);
+	if (needed > 0) {
+		str_printfa(forget->needed, "%s%s: %u",
+			    str_len(forget->needed) == 0 ? "" : ", ",
+			    mailbox_get_vname(box), needed);
+	}
+	return 0;
+}
+
+/* The same identities as when the mailboxes were looked through, or mail may
+   need one that was current meanwhile. */
+static int apply_forget(struct seal_change *change, const char **error_r)
+{
+	struct forget *forget = container_of(change, struct forget, change);
+	int ret;
+
+	if (!keyring_fits(change->keyring, forget->identities)) {
+		*error_r = "the keyring was changed meanwhile: try again";
+		change->exit_code = EX_TEMPFAIL;
+		return -1;
+	}
+	ret = keyring_edit_forget(change->edit, NULL, error_r);
+	change->result = t_strdup_printf("%u earlier identities forgotten",
+		age_identities_count(forget->identities) - 1);
+	return ret <= 0 ? ret : seal_renew_password(change, error_r);
+}
+
+static int forget_unneeded(struct forget *forget)
+{
+	struct seal_change *change = &forget->change;
+
+	if (seal_visit_mailboxes(change->cmd, change->user,
+				 MAILBOX_FLAG_READONLY, look_through,
+				 forget) < 0)
+		return -1;
+	if (str_len(forget->needed) > 0) {
+		return seal_cmd_fail(change->cmd, change->user,
+			DOVEADM_EX_NOTPOSSIBLE, "messages still need the "
+			"earlier identities, nothing was changed (%s): run "
+			"doveadm seal reseal first", str_c(forget->needed));
+	}
+	return seal_change_run_and_print(change);
+}
+
+/* The identities that open the keyring as it is stored now. Returns 1; 0 if
+   there is no earlier one; -1, which was said. */
+static int open_stored(struct forget *forget)
+{
+	struct seal_change *change = &forget->change;
+	struct keyring_store *store =
+		seal_store_init(change->cmd, change->user);
+	struct keyring_opened opened;
+	struct keyring *keyring;
+	int ret;
+
+	if (store == NULL)
+		return -1;
+	ret = seal_load_open(change->cmd, change->user, store, &keyring,
+			     &opened);
+	keyring_store_deinit(&store);
+	if (ret < 0)
+		return -1;
+	wait_until_settled(keyring);
+	keyring_free(&keyring);
+	forget->identities = opened.identities;
+	return age_identities_count(forget->identities) > 1 ? 1 : 0;
+}
+
+int seal_forget_old(struct seal_cmd_context *cmd, struct mail_user *user)
+{
+	struct forget forget = {
+		.change = {
+			.cmd = cmd,
+			.user = user,
+			.action = "forget",
+			.slot_kind = "identity",
+			.apply = apply_forget,
+		},
+		.needed = t_str_new(128),
+	};
+	int ret;
+
+	ret = open_stored(&forget);
+	if (ret > 0)
+		ret = forget_unneeded(&forget);
+	else if (ret == 0)
+		doveadm_print("nothing to change");
+	if (forget.identities != NULL)
+		age_identities_deinit(&forget.identities);
+	return ret;
+}
