@@ -72,5 +72,8 @@ enum age_istream_failure i_stream_age_failure(struct istream *input);
    Returns 1 if so, 0 if not (also if it ends before), -1 if reading failed
    (stream_errno is set). Not for nonblocking streams. */
 int i_stream_starts_as_age(struct istream *input) ATTR_WARN_UNUSED_RESULT;
+/* Look likewise whether a stored message is sealed, rather than plain: also
+   where damage has changed its first line, or left nothing behind it. */
+int i_stream_is_sealed_mail(struct istream *input) ATTR_WARN_UNUSED_RESULT;
 
 #endif

@@ -113,38 +113,6 @@ static void input_destroyed(struct mail_seal_mail *smail)
 	smail->input = NULL;
 }
 
-/* The first line may be damaged as any other. No mail has a second line that
-   begins so: it is neither a header field nor the end of the header. */
-static int second_line_is_stanza(struct istream *input)
-{
-	static const char stanza[] = "\n-> ";
-	const size_t offset = sizeof(AGE_VERSION_LINE) - 1;
-	const size_t wanted = offset + sizeof(stanza) - 1;
-	const unsigned char *data;
-	size_t size;
-
-	if (i_stream_read_bytes(input, &data, &size, wanted) <= 0)
-		return input->stream_errno != 0 ? -1 : 0;
-	return memcmp(data + offset, stanza, wanted - offset) == 0 ? 1 : 0;
-}
-
-int mail_seal_is_sealed(struct istream *input)
-{
-	const unsigned char *data;
-	size_t size;
-	int ret;
-
-	ret = i_stream_starts_as_age(input);
-	if (ret != 0)
-		return ret;
-	/* A file that was cut within the first line isn't a plain message:
-	   there is none that is empty or has no line. */
-	data = i_stream_get_data(input, &size);
-	if (size < AGE_MAGIC_SIZE && memcmp(data, AGE_MAGIC, size) == 0)
-		return 1;
-	return second_line_is_stanza(input);
-}
-
 /* The key and the first chunk are known to be right before anything is promised
    to a client. */
 static int
@@ -232,7 +200,7 @@ mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 	struct istream *input;
 	int ret;
 
-	ret = mail_seal_is_sealed(*stream);
+	ret = i_stream_is_sealed_mail(*stream);
 	if (smail->checking_plain) {
 		smail->looks_sealed = ret > 0;
 		ret = 0;

@@ -115,9 +115,6 @@ struct keyring_store *mail_seal_keyring_store(struct mail_user *user,
 
 /* mail-seal-open.c */
 void mail_seal_mail_allocated(struct mail *mail);
-/* Look whether a message, as it is stored, has to be opened. Returns 1 if so, 0
-   if it is plain, -1 if it can't be read (stream_errno is set). */
-int mail_seal_is_sealed(struct istream *input);
 
 /* last-mail.c: what is known about the message that was opened last. */
 bool mail_seal_last_is(struct mail *mail, const struct mail_seal_mail *smail);

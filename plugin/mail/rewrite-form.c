@@ -82,7 +82,7 @@ form_open(struct rewrite_context *ctx, struct rewrite_form *form,
 	  const char **error_r)
 {
 	enum rewrite_result result;
-	int ret = mail_seal_is_sealed(stored);
+	int ret = i_stream_is_sealed_mail(stored);
 
 	i_zero(form);
 	form->ctx = ctx;
@@ -149,7 +149,7 @@ static int form_make_header(struct rewrite_form *form, const char **error_r)
 static enum rewrite_result
 form_check_plain(struct rewrite_form *form, const char **error_r)
 {
-	int ret = mail_seal_is_sealed(form->input);
+	int ret = i_stream_is_sealed_mail(form->input);
 
 	form->size = form->plain_size;
 	if (ret < 0)

@@ -89,7 +89,7 @@ scan_mail(struct scan_context *ctx, struct mail *mail, const char **error_r)
 	ret = stored_mail_open(mail, &input, &size, error_r);
 	if (ret <= 0)
 		return ret;
-	ret = mail_seal_is_sealed(input);
+	ret = i_stream_is_sealed_mail(input);
 	if (ret < 0) {
 		*error_r = t_strdup(i_stream_get_error(input));
 	} else if (ret == 0) {

@@ -535,6 +535,39 @@ static void test_istream_starts_as_age(void)
 	test_end();
 }
 
+static void test_istream_is_sealed_mail(void)
+{
+	static const struct {
+		const char *name, *data;
+		int result;
+	} tests[] = {
+		{ "whole", "age-encryption.org/v1\n-> X25519 a\n", 1 },
+		{ "version alone", "age-encryption.org/v1\n", 1 },
+		{ "cut in the magic", "age-enc", 1 },
+		{ "empty", "", 1 },
+		{ "damaged magic", "age-encryptIon.org/v1\n-> X25519 a\n", 1 },
+		{ "damaged version", "age-encryption.org v1\n-> X25519 a\n", 1 },
+		{ "shifted", "age-encryption.org/\n-> X25519 a\n", 1 },
+		{ "shifted and damaged", "aGe-encryption.org/\n-> X25519\n", 0 },
+		{ "mail", "From: me\nTo: you and others, too\n\nhello\n", 0 },
+		{ "short mail", "A: b\n", 0 },
+		{ "mail about age", "\nage-encryption.org/v1\n-> X25519\n", 0 },
+		{ "arrow in mail", "Subject: a mail abou\n-> X\n", 0 },
+	};
+
+	test_begin("istream is sealed mail");
+	for (unsigned int i = 0; i < N_ELEMENTS(tests); i++) {
+		struct istream *input = i_stream_create_from_data(
+			tests[i].data, strlen(tests[i].data));
+
+		test_out_quiet(tests[i].name,
+			       i_stream_is_sealed_mail(input) ==
+			       tests[i].result && input->v_offset == 0);
+		i_stream_unref(&input);
+	}
+	test_end();
+}
+
 int main(void)
 {
 	static void (*const test_functions[])(void) = {
@@ -547,6 +580,7 @@ int main(void)
 		test_istream_age_keeps_data,
 		test_istream_age_closed,
 		test_istream_starts_as_age,
+		test_istream_is_sealed_mail,
 		NULL
 	};
 
