@@ -19,21 +19,24 @@ static const struct {
 	{ "open", verb_open },
 	{ "inspect", verb_inspect },
 	{ "keyring", verb_keyring },
+	{ "export", verb_export },
 };
 
 static const char usage[] =
 "usage: mail-seal keygen [-o FILE]\n"
 "       mail-seal seal -r RECIPIENT [-R FILE] [-a] [FILE]\n"
-"       mail-seal open -i IDENTITIES | --keyring FILE [--passphrase-fd N] [FILE]\n"
+"       mail-seal open -i IDENTITIES | --keyring FILE [FILE]\n"
 "       mail-seal inspect [--json] [FILE]\n"
 "       mail-seal keyring show [--json] [FILE]\n"
 "       mail-seal keyring open [-o FILE] [FILE]\n"
+"       mail-seal export -i IDENTITIES | --keyring FILE [-n] SOURCE OUTDIR\n"
 "       mail-seal --help | --version\n"
 "\n"
 "Without FILE, or if it is \"-\", standard input is read. All results go to\n"
-"standard output. -r, -R and -i may stand more than once. A keyring is opened\n"
-"by --password-fd N, -i IDENTITIES or --identity-fd N, or by what is asked for\n"
-"on the terminal.\n"
+"standard output. -r, -R and -i may stand more than once; --identity-fd N is\n"
+"-i from a descriptor. A keyring is opened by --password-fd N, by identities,\n"
+"or by what is asked for on the terminal; --passphrase-fd N is for files that\n"
+"age has sealed with a passphrase.\n"
 "Exit codes: 0 done, 2 usage, 3 no identity opens it, 4 header malformed or\n"
 "not authentic, 5 payload damaged or cut, 6 input or output failed.\n";
 

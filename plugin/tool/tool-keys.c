@@ -202,12 +202,34 @@ tool_keys_open(const struct tool_keys *keys, const struct keyring *keyring,
 			 "can't be opened: %s", error);
 }
 
+int tool_open_key(const struct age_identities *identities,
+		  const struct age_header *header,
+		  uint8_t file_key_r[AGE_FILE_KEY_SIZE], const char **error_r)
+{
+	const struct age_identity *const *list;
+	unsigned int count;
+	int ret;
+
+	list = age_identities_list(identities, &count);
+	ret = age_header_open(header, list, count, file_key_r, error_r);
+	if (ret == 0) {
+		*error_r = count == 0 ?
+			"It is sealed to a key: name a file with its identity "
+			"by -i" :
+			t_strdup_printf("None of the identities given (%u) "
+				"opens it: \"mail-seal inspect\" shows how it "
+				"is sealed", count);
+	}
+	return ret;
+}
+
 enum tool_exit tool_keys_open_keyring(struct tool_keys *keys)
 {
 	const char *name = tool_input_name(keys->keyring_path);
 	struct keyring_opened opened;
 	struct keyring *keyring;
 	enum tool_exit ret;
+	unsigned int count;
 
 	if (!keys->has_keyring)
 		return TOOL_DONE;
@@ -218,7 +240,8 @@ enum tool_exit tool_keys_open_keyring(struct tool_keys *keys)
 	keyring_free(&keyring);
 	if (ret != TOOL_DONE)
 		return ret;
-	for (unsigned int i = 0; i < age_identities_count(keys->identities); i++) {
+	count = age_identities_count(keys->identities);
+	for (unsigned int i = 0; i < count; i++) {
 		age_identities_add(opened.identities,
 				   age_identities_get(keys->identities, i));
 	}

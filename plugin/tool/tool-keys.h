@@ -55,6 +55,11 @@ enum tool_exit tool_keys_check(const struct tool_keys *keys, const char *verb);
 enum tool_exit
 tool_keys_open(const struct tool_keys *keys, const struct keyring *keyring,
 	       const char *name, struct keyring_opened *opened_r);
+/* For age_istream_open_key_t: open a header with identities. error_r is for the
+   person who gave them. */
+int tool_open_key(const struct age_identities *identities,
+		  const struct age_header *header,
+		  uint8_t file_key_r[AGE_FILE_KEY_SIZE], const char **error_r);
 /* If there is a keyring, open it and take its identities. */
 enum tool_exit tool_keys_open_keyring(struct tool_keys *keys);
 

@@ -29,6 +29,7 @@ int verb_seal(int argc, char *argv[]);
 int verb_open(int argc, char *argv[]);
 int verb_inspect(int argc, char *argv[]);
 int verb_keyring(int argc, char *argv[]);
+int verb_export(int argc, char *argv[]);
 int verb_keyring_show(int argc, char *argv[]);
 
 /* Say on standard error "mail-seal: NAME: …", or without NAME if it is NULL.
@@ -78,8 +79,8 @@ void tool_free_secret(char **secret);
 /* The first line of what a descriptor gives, as that is what "echo" writes.
    Returns 0, the line in secret_alloc() memory; or -1 having said why not. */
 int tool_read_secret_line(int fd, char **line_r);
-/* Ask on the terminal. Returns 0, the answer in secret_alloc() memory; or -1 and
-   error_r. */
+/* Ask on the terminal. Returns 0, the answer in secret_alloc() memory; or -1
+   and error_r. */
 int tool_ask_secret(const char *prompt, char **secret_r, const char **error_r);
 
 /* Read a keyring. Returns 0, or the exit code having said why not. */

@@ -119,8 +119,8 @@ append_slot_text(string_t *dest, unsigned int idx,
 			    "holds %s\n", tool_printable(slot->identity));
 	}
 	if (!slot->listed) {
-		str_append(dest, "  unlisted:  damaged, or put there by someone "
-			   "else: remove it\n");
+		str_append(dest, "  unlisted:  damaged, or put there by "
+			   "someone else: remove it\n");
 	}
 }
 

@@ -50,24 +50,11 @@ static int open_key(const struct age_header *header,
 		    const char **error_r, void *context)
 {
 	struct open_keys *keys = context;
-	const struct age_identity *const *list;
-	unsigned int count;
-	int ret;
 
-	if (is_passphrase_header(header)) {
+	if (is_passphrase_header(header))
 		return open_by_passphrase(keys, header, file_key_r, error_r);
-	}
-	list = age_identities_list(keys->keys.identities, &count);
-	ret = age_header_open(header, list, count, file_key_r, error_r);
-	if (ret == 0) {
-		*error_r = count == 0 ?
-			"It is sealed to a key: name a file with its identity "
-			"by -i" :
-			t_strdup_printf("None of the identities given (%u) "
-				"opens it: \"mail-seal inspect\" shows how it "
-				"is sealed", count);
-	}
-	return ret;
+	return tool_open_key(keys->keys.identities, header, file_key_r,
+			     error_r);
 }
 
 /* Copy as far as input goes or output takes it. */
