@@ -51,6 +51,9 @@ struct rewrite_file {
 	struct rewrite_temp temp;
 	uoff_t new_size;
 	const char *error;
+	/* The error of a callback of maildir_file_do(), which has a data stack
+	   frame of its own. */
+	char *path_error;
 };
 
 /* Returns 1 if done, 0 if there is nothing of that name, -1 if failed. */
@@ -65,7 +68,14 @@ static int
 maildir_path(struct maildir_mailbox *mbox ATTR_UNUSED, const char *path,
 	     struct maildir_context *ctx)
 {
-	return ctx->func(ctx->file, path);
+	struct rewrite_file *file = ctx->file;
+	int ret = ctx->func(file, path);
+
+	if (ret < 0) {
+		i_free(file->path_error);
+		file->path_error = i_strdup(file->error);
+	}
+	return ret;
 }
 
 /* Call func with the message's path; again if it was renamed meanwhile. */
@@ -75,9 +85,11 @@ static int with_path(struct rewrite_file *file, rewrite_path_func *func)
 	struct maildir_context ctx = { .file = file, .func = func };
 	int ret;
 
+	file->error = NULL;
 	if (file->ctx->format == STORED_MAIL_MAILDIR) {
 		ret = maildir_file_do(MAILDIR_MAILBOX(box), file->uid,
 				      maildir_path, &ctx);
+		file->error = file->path_error;
 	} else {
 		ret = func(file, file->dbox->primary_path);
 		if (ret == 0 && file->dbox->alt_path != NULL)
@@ -417,9 +429,9 @@ static enum rewrite_result replace_old(struct rewrite_file *file, bool linked)
 		return REWRITE_DONE;
 	if (!exchanged_right(file, &st)) {
 		/* Someone has put another file there: give it back. */
-		file->error = "it was changed meanwhile";
 		if (with_path(file, exchange_path) < 0)
 			file->temp.path = NULL;
+		file->error = "it was changed meanwhile";
 		return REWRITE_FAILED;
 	}
 	if (!linked) {
@@ -470,6 +482,7 @@ static void file_deinit(struct rewrite_file *file)
 	if (file->dbox != NULL)
 		dbox_file_unref(&file->dbox);
 	i_close_fd(&file->fd);
+	i_free(file->path_error);
 	i_free(file->path);
 }
 

@@ -111,6 +111,9 @@ int rewrite_sync_dir(const char *dir, const char **error_r)
 {
 	int ret = 0, fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+	/* Then nothing is left that could be lost. */
+	if (fd == -1 && errno == ENOENT)
+		return 0;
 	/* Some network filesystems can't: EINVAL. */
 	if (fd == -1 || (fsync(fd) < 0 && errno != EINVAL)) {
 		*error_r = t_strdup_printf("fsync(%s) failed: %m", dir);

@@ -9,6 +9,16 @@
 /* Messages of one transaction. */
 #define BATCH_COUNT 100
 
+/* Then every message fails, and for no reason of its own. */
+static void check_deleted(struct rewrite_context *ctx)
+{
+	struct stat st;
+
+	if (ctx->fatal == NULL &&
+	    stat(mailbox_get_path(ctx->box), &st) < 0 && errno == ENOENT)
+		ctx->fatal = i_strdup("it was deleted meanwhile");
+}
+
 void rewrite_count(struct rewrite_context *ctx, uint32_t uid,
 		   enum rewrite_result result, uoff_t size, const char *error)
 {
@@ -40,8 +50,10 @@ void rewrite_count(struct rewrite_context *ctx, uint32_t uid,
 	case REWRITE_WANTED:
 		i_unreached();
 	}
+	if (result == REWRITE_GONE || result == REWRITE_FAILED)
+		check_deleted(ctx);
 	if (result == REWRITE_FOREIGN || result == REWRITE_DAMAGED ||
-	    result == REWRITE_FAILED) {
+	    (result == REWRITE_FAILED && ctx->fatal == NULL)) {
 		e_error(ctx->box->event, "mail_seal: UID %u is left as it is: "
 			"%s", uid, error);
 	}
@@ -97,7 +109,8 @@ walk_batch(struct rewrite_context *ctx, uint32_t *last_uid, bool count,
 	seq2 = I_MIN(seq2, seq1 + BATCH_COUNT - 1);
 	trans = mailbox_transaction_begin(ctx->box, 0, "mail_seal: rewrite");
 	mail = mail_alloc(trans, 0, NULL);
-	for (seq = seq1; seq <= seq2 && !ctx->stopped; seq++) T_BEGIN {
+	for (seq = seq1; seq <= seq2 && !ctx->stopped && ctx->fatal == NULL;
+	     seq++) T_BEGIN {
 		mail_set_seq(mail, seq);
 		*last_uid = mail->uid;
 		walk_mail(ctx, mail, count, wanted, context);
@@ -106,16 +119,6 @@ walk_batch(struct rewrite_context *ctx, uint32_t *last_uid, bool count,
 	/* Saved dates. If they can't be cached, the messages count more. */
 	(void)mailbox_transaction_commit(&trans);
 	return TRUE;
-}
-
-/* Then every message fails, and for no reason of its own. */
-static void check_deleted(struct rewrite_context *ctx)
-{
-	struct stat st;
-
-	if (ctx->fatal == NULL &&
-	    stat(mailbox_get_path(ctx->box), &st) < 0 && errno == ENOENT)
-		ctx->fatal = i_strdup("it was deleted meanwhile");
 }
 
 void rewrite_walk(struct rewrite_context *ctx, bool count,
@@ -128,7 +131,6 @@ void rewrite_walk(struct rewrite_context *ctx, bool count,
 	       walk_batch(ctx, &last_uid, count, wanted, context)) {
 		if (batch != NULL)
 			batch(ctx, context);
-		check_deleted(ctx);
 	}
 }
 

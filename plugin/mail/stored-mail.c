@@ -38,7 +38,8 @@ static const char *storage_error(struct mailbox *box)
 
 struct maildir_open_context {
 	int fd;
-	const char *error;
+	/* Not of the data stack: maildir_file_do() has a frame of its own. */
+	char *error;
 };
 
 /* Returns 1 if there is something of that name, 0 if not. */
@@ -51,11 +52,13 @@ maildir_open_path(struct maildir_mailbox *mbox ATTR_UNUSED, const char *path,
 	ctx->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (ctx->fd != -1)
 		return 1;
-	ctx->error = t_strdup_printf("open(%s) failed: %m", path);
-	if (errno != ENOENT)
-		return 1;
-	/* Dovecot would take it for a name that keeps changing. */
-	return lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? 1 : 0;
+	/* Dovecot would take a symlink to nowhere for a name that keeps
+	   changing. */
+	if (errno == ENOENT &&
+	    (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode)))
+		return 0;
+	ctx->error = i_strdup_printf("open(%s) failed: %m", path);
+	return 1;
 }
 
 static int
@@ -63,7 +66,7 @@ open_maildir(struct mail *mail, struct istream **input_r, uoff_t *size_r,
 	     const char **error_r)
 {
 	struct maildir_mailbox *mbox = MAILDIR_MAILBOX(mail->box);
-	struct maildir_open_context ctx = { .fd = -1 };
+	struct maildir_open_context ctx = { .fd = -1, .error = NULL };
 	struct stat st;
 	int ret;
 
@@ -73,7 +76,8 @@ open_maildir(struct mail *mail, struct istream **input_r, uoff_t *size_r,
 		return ret;
 	}
 	if (ctx.fd == -1) {
-		*error_r = ctx.error;
+		*error_r = t_strdup(ctx.error);
+		i_free(ctx.error);
 		return -1;
 	}
 	if (fstat(ctx.fd, &st) < 0 || !S_ISREG(st.st_mode)) {
