@@ -18,6 +18,9 @@ struct keyring_store_vfuncs {
 	/* Likewise the previous text, if a change left one. NULL: never. */
 	int (*read_previous)(struct keyring_store *store, buffer_t *dest,
 			     const char **error_r);
+	/* As keyring_store_stamp(). NULL: it is made of the text. */
+	int (*stamp)(struct keyring_store *store,
+		     struct keyring_stamp *stamp_r, const char **error_r);
 	/* Store a first text, as keyring_store_create() demands. Returns 1; 0
 	   if there is one already; -1 and error_r. */
 	int (*create)(struct keyring_store *store, const string_t *text,
@@ -55,6 +58,8 @@ struct keyring_store {
 	/* e.g. "keyring file /home/u/…" */
 	char *name;
 	char *notice;
+	/* Of what was loaded last. */
+	struct keyring_stamp stamp;
 };
 
 #endif

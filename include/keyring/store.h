@@ -79,6 +79,19 @@ const char *keyring_store_notice(const struct keyring_store *store);
    KEYRING_MAX_SIZE. */
 int keyring_store_load(struct keyring_store *store, struct keyring **keyring_r,
 		       const char **error_r) ATTR_WARN_UNUSED_RESULT;
+/* What is other after each change of a stored keyring; zeroed if there is
+   none. */
+struct keyring_stamp {
+	uint64_t data[6];
+};
+/* For a file this costs one stat(), for a dict as much as loading. Returns 1; 0
+   if there is none; -1 and error_r. */
+int keyring_store_stamp(struct keyring_store *store,
+			struct keyring_stamp *stamp_r, const char **error_r)
+	ATTR_WARN_UNUSED_RESULT;
+/* The stamp of what keyring_store_load() found last, for nothing. */
+const struct keyring_stamp *
+keyring_store_loaded_stamp(const struct keyring_store *store);
 /* Store a new keyring and read it back. Returns 1 if stored; 0 if there is one already, which is
    left as it is and is durable, too: load it; -1 and error_r. After -1 the
    keyring may yet be there: whole, if it was only the last sync that failed, or

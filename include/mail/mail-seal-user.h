@@ -23,6 +23,10 @@ bool mail_seal_user_is_sealed(struct mail_user *user);
    client. NULL if the user isn't locked, or the plugin isn't loaded for it. */
 const char *mail_seal_user_get_locked_text(struct mail_user *user);
 
+/* TRUE if a message could not be opened because another process has rotated the
+   user's identity: the session must be begun anew. */
+bool mail_seal_user_has_lost_keys(struct mail_user *user);
+
 /* Let mailboxes of this user fail to open, with the sentence above, when the
    user is locked. For sessions that have no better place to say it. */
 void mail_seal_user_refuse_open(struct mail_user *user);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "imap-common.h"
+#include "imap-commands.h"
 #include "module-dir.h"
 #include "mail/mail-seal-user.h"
 #include "imap-mail-seal-private.h"
@@ -44,12 +45,31 @@ static void imap_mail_seal_client_created(struct client **client)
 		next_hook_client_created(client);
 }
 
+static void before_command(struct client_command_context *cmd ATTR_UNUSED)
+{
+}
+
+/* A client logs in again by itself, and all is well; NO to each new message
+   would not be. Not while another command sends something. */
+static void after_command(struct client_command_context *cmd)
+{
+	struct client *client = cmd->client;
+
+	if (cmd->tagline_sent && client->output_cmd_lock == NULL &&
+	    !client->disconnected &&
+	    mail_seal_user_has_lost_keys(client->user)) {
+		client_disconnect_with_error(client, "The keys of your mailbox "
+			"were changed, please log in again.");
+	}
+}
+
 void imap_mail_seal_plugin_init(struct module *module ATTR_UNUSED)
 {
 	if (init_count++ > 0)
 		return;
 	next_hook_client_created =
 		imap_client_created_hook_set(imap_mail_seal_client_created);
+	command_hook_register(before_command, after_command);
 	imap_mail_seal_commands_init();
 	imap_mail_seal_fetch_init();
 }
@@ -60,5 +80,6 @@ void imap_mail_seal_plugin_deinit(void)
 		return;
 	imap_mail_seal_fetch_deinit();
 	imap_mail_seal_commands_deinit();
+	command_hook_unregister(before_command, after_command);
 	imap_client_created_hook_set(next_hook_client_created);
 }

@@ -114,6 +114,28 @@ file_read(struct keyring_store *store, buffer_t *dest, const char **error_r)
 	return store_file_read(file_store(store)->path, dest, error_r);
 }
 
+/* Each change is a new file. */
+static int
+file_stamp(struct keyring_store *store, struct keyring_stamp *stamp_r,
+	   const char **error_r)
+{
+	const char *path = file_store(store)->path;
+	struct stat st;
+
+	if (stat(path, &st) < 0) {
+		return errno == ENOENT ? store_file_missing(path, error_r) :
+			store_file_error("stat", path, error_r);
+	}
+	stamp_r->data[0] = st.st_dev;
+	stamp_r->data[1] = st.st_ino;
+	stamp_r->data[2] = st.st_size;
+	stamp_r->data[3] = st.st_mtim.tv_sec;
+	stamp_r->data[4] = st.st_ctim.tv_sec;
+	stamp_r->data[5] = (uint64_t)st.st_mtim.tv_nsec << 32 |
+		st.st_ctim.tv_nsec;
+	return 1;
+}
+
 int store_file_real_path(const char *path, const char **real_path_r,
 			 const char **error_r)
 {
@@ -227,6 +249,7 @@ static const struct keyring_store_vfuncs file_keyring_store_vfuncs = {
 	.deinit = file_deinit,
 	.read = file_read,
 	.read_previous = file_read_previous,
+	.stamp = file_stamp,
 	.create = file_create,
 	.lock = store_file_lock,
 	.unlock = store_file_unlock,

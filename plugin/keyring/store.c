@@ -2,6 +2,7 @@
 #include "lib.h"
 #include "buffer.h"
 #include "str.h"
+#include "sha2.h"
 #include "keyring/keyring-private.h"
 #include "keyring/store-private.h"
 
@@ -120,15 +121,67 @@ stored_load(struct keyring_store *store, struct stored_keyring *stored_r,
 	return previous_ret != 0 ? previous_ret : ret;
 }
 
+static void stamp_text(const buffer_t *text, struct keyring_stamp *stamp_r)
+{
+	uint8_t digest[SHA256_RESULTLEN];
+
+	sha256_get_digest(text->data, text->used, digest);
+	memcpy(stamp_r->data, digest, sizeof(digest));
+}
+
+static int
+read_stamp(struct keyring_store *store, struct keyring_stamp *stamp_r,
+	   const char **error_r)
+{
+	buffer_t *text;
+	int ret;
+
+	if (store->v->stamp != NULL)
+		return store->v->stamp(store, stamp_r, error_r);
+	text = t_buffer_create(4096);
+	ret = store->v->read(store, text, error_r);
+	if (ret > 0)
+		stamp_text(text, stamp_r);
+	return ret;
+}
+
+int keyring_store_stamp(struct keyring_store *store,
+			struct keyring_stamp *stamp_r, const char **error_r)
+{
+	int ret;
+
+	i_zero(stamp_r);
+	T_BEGIN {
+		ret = read_stamp(store, stamp_r, error_r);
+		if (ret < 0)
+			store_error(store, error_r);
+	} T_END_PASS_STR_IF(ret < 0, error_r);
+	return ret;
+}
+
+const struct keyring_stamp *
+keyring_store_loaded_stamp(const struct keyring_store *store)
+{
+	return &store->stamp;
+}
+
 int keyring_store_load(struct keyring_store *store, struct keyring **keyring_r,
 		       const char **error_r)
 {
 	struct stored_keyring stored;
+	const char *error;
 	int ret;
 
+	i_zero(&store->stamp);
+	/* Before: what changes meanwhile will be noticed. */
+	if (store->v->stamp != NULL &&
+	    store->v->stamp(store, &store->stamp, &error) < 0)
+		i_zero(&store->stamp);
 	ret = stored_load(store, &stored, error_r);
 	if (ret < 0)
 		store_error(store, error_r);
+	else if (ret > 0 && store->v->stamp == NULL)
+		stamp_text(stored.text, &store->stamp);
 	*keyring_r = stored.keyring;
 	stored.keyring = NULL;
 	stored_free(&stored);

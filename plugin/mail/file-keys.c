@@ -11,6 +11,7 @@ struct file_key_entry {
 	uint8_t file_key[AGE_FILE_KEY_SIZE];
 	/* 0: unused. */
 	uint64_t last_used;
+	bool current;
 };
 
 struct file_keys {
@@ -33,7 +34,7 @@ void file_keys_deinit(struct file_keys **keys)
 
 void file_keys_add(struct file_keys *keys,
 		   const uint8_t mac[AGE_HEADER_MAC_SIZE],
-		   const uint8_t file_key[AGE_FILE_KEY_SIZE])
+		   const uint8_t file_key[AGE_FILE_KEY_SIZE], bool current)
 {
 	struct file_key_entry *oldest = &keys->entries[0];
 	unsigned int i;
@@ -45,10 +46,11 @@ void file_keys_add(struct file_keys *keys,
 	memcpy(oldest->mac, mac, sizeof(oldest->mac));
 	memcpy(oldest->file_key, file_key, sizeof(oldest->file_key));
 	oldest->last_used = ++keys->clock;
+	oldest->current = current;
 }
 
 bool file_keys_find(struct file_keys *keys, const struct age_header *header,
-		    uint8_t file_key_r[AGE_FILE_KEY_SIZE])
+		    uint8_t file_key_r[AGE_FILE_KEY_SIZE], bool *current_r)
 {
 	struct file_key_entry *entry;
 	unsigned int i;
@@ -64,7 +66,16 @@ bool file_keys_find(struct file_keys *keys, const struct age_header *header,
 			return FALSE;
 		entry->last_used = ++keys->clock;
 		memcpy(file_key_r, entry->file_key, AGE_FILE_KEY_SIZE);
+		*current_r = entry->current;
 		return TRUE;
 	}
 	return FALSE;
+}
+
+void file_keys_set_earlier(struct file_keys *keys)
+{
+	unsigned int i;
+
+	for (i = 0; i < FILE_KEYS_COUNT; i++)
+		keys->entries[i].current = FALSE;
 }

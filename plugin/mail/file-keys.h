@@ -16,13 +16,16 @@ struct file_keys *file_keys_init(void);
 /* Wipe and free all, and set *keys to NULL. */
 void file_keys_deinit(struct file_keys **keys);
 
-/* Remember a key, in place of the one that was not used for longest. */
+/* Remember a key, in place of the one that was not used for longest. current
+   tells whether the message is sealed to the recipient of now. */
 void file_keys_add(struct file_keys *keys,
 		   const uint8_t mac[AGE_HEADER_MAC_SIZE],
-		   const uint8_t file_key[AGE_FILE_KEY_SIZE]);
-/* Find the key of this header and verify the header with it. Returns TRUE and
-   file_key_r, which the caller wipes. */
+		   const uint8_t file_key[AGE_FILE_KEY_SIZE], bool current);
+/* Find the key of this header and verify the header with it. Returns TRUE,
+   current_r and file_key_r, which the caller wipes. */
 bool file_keys_find(struct file_keys *keys, const struct age_header *header,
-		    uint8_t file_key_r[AGE_FILE_KEY_SIZE]);
+		    uint8_t file_key_r[AGE_FILE_KEY_SIZE], bool *current_r);
+/* The recipient of now is another one than that of all of them. */
+void file_keys_set_earlier(struct file_keys *keys);
 
 #endif

@@ -75,4 +75,7 @@ void mail_seal_user_set_identities(struct mail_user *user,
 	suser->locked_text = NULL;
 	/* Looked up when the next message is saved. */
 	array_clear(&suser->recipients);
+	suser->recipients_serial++;
+	suser->stamp_known = FALSE;
+	suser->keys_lost = FALSE;
 }

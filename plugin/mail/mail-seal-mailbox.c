@@ -49,5 +49,7 @@ void mail_seal_mailbox_allocated(struct mailbox *box)
 		v->save_begin = mail_seal_save_begin;
 		v->save_finish = mail_seal_save_finish;
 		v->copy = mail_seal_copy;
+		v->transaction_commit = mail_seal_transaction_commit;
+		v->transaction_rollback = mail_seal_transaction_rollback;
 	}
 }

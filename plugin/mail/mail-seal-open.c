@@ -15,6 +15,8 @@ struct mail_seal_mail_module mail_seal_mail_module =
 #define TEXT_DAMAGED "This message is damaged and cannot be opened."
 #define TEXT_FOREIGN "This message is sealed to a key that this session does " \
 	"not have."
+#define TEXT_CHANGED "The keys of your mailbox were changed. Please log in " \
+	"again."
 
 struct open_context {
 	struct mail_user *owner;
@@ -61,15 +63,109 @@ report_failure(struct mail *mail, const char *client_text,
 			       client_text);
 }
 
+/* What unlocking has logged isn't logged again for each message. */
+static void report_locked(struct mail *mail, struct mail_user *owner)
+{
+	const char *text = mail_seal_user_get_locked_text(owner);
+
+	/* Of a shared mailbox: the text isn't for this person. */
+	if (owner != mail->box->storage->user || text == NULL)
+		text = TEXT_FOREIGN;
+	mail_storage_set_error(mail->box->storage, MAIL_ERROR_INVALIDDATA,
+			       text);
+}
+
 static void report_stream_failure(struct mail *mail, struct istream *input)
 {
 	enum age_istream_failure failure = i_stream_age_failure(input);
+	struct mail_user *owner = mail_seal_mailbox_owner(mail->box);
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(owner);
 
-	report_failure(mail,
-		failure == AGE_ISTREAM_NO_IDENTITY ? TEXT_FOREIGN :
-		TEXT_DAMAGED,
+	if (failure == AGE_ISTREAM_NO_IDENTITY && seal_mail(mail)->locked) {
+		report_locked(mail, owner);
+		return;
+	}
+	report_failure(mail, failure != AGE_ISTREAM_NO_IDENTITY ? TEXT_DAMAGED :
+		suser->keys_lost ? TEXT_CHANGED : TEXT_FOREIGN,
 		t_strdup_printf("cannot open %s: %s", i_stream_get_name(input),
 				i_stream_get_error(input)));
+}
+
+/* Returns as age_header_open(). *current_r tells whether it was the identity of
+   now. */
+static int
+open_by_identities(const struct age_identities *identities,
+		   const struct age_header *header,
+		   uint8_t file_key_r[AGE_FILE_KEY_SIZE], bool *current_r,
+		   const char **error_r)
+{
+	const struct age_identity *const *list;
+	unsigned int count;
+	int ret;
+
+	list = age_identities_list(identities, &count);
+	ret = age_header_open(header, list, 1, file_key_r, error_r);
+	*current_r = ret > 0;
+	if (ret == 0 && count > 1) {
+		ret = age_header_open(header, list + 1, count - 1, file_key_r,
+				      error_r);
+	}
+	return ret;
+}
+
+/* None of the session's identities opens it: perhaps another process has rotated
+   the user's identity. Returns TRUE if there are other identities now. */
+static bool get_new_identities(struct mail_user *owner)
+{
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(owner);
+	unsigned int serial = suser->identities_serial;
+	const char *error;
+
+	if (suser->keys_lost)
+		return FALSE;
+	if (mail_seal_refresh(owner, TRUE, &error) < 0) {
+		e_error(owner->event, "mail_seal: %s", error);
+		return FALSE;
+	}
+	if (suser->identities_serial != serial)
+		return TRUE;
+	suser->keys_lost = mail_seal_has_lost_keys(suser);
+	if (suser->keys_lost) {
+		e_info(owner->event, "mail_seal: Another process has changed "
+		       "the keys of the mailbox: this session can't open new "
+		       "mail and has to be begun anew");
+	}
+	return FALSE;
+}
+
+static int
+open_with_session(struct open_context *ctx, const struct age_header *header,
+		  uint8_t file_key_r[AGE_FILE_KEY_SIZE], bool *current_r,
+		  const char **error_r)
+{
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(ctx->owner);
+	int ret;
+
+	(void)mail_seal_user_unlock(ctx->owner);
+	if (suser->identities == NULL) {
+		ctx->smail->locked = TRUE;
+		*error_r = "the session is locked: it has no identity to open "
+			"sealed mail with";
+		return 0;
+	}
+	ret = open_by_identities(suser->identities, header, file_key_r,
+				 current_r, error_r);
+	if (ret == 0 && get_new_identities(ctx->owner)) {
+		ret = open_by_identities(suser->identities, header, file_key_r,
+					 current_r, error_r);
+	}
+	if (ret == 0) {
+		*error_r = t_strdup_printf("it is sealed to none of the %u "
+			"identities of %s",
+			age_identities_count(suser->identities),
+			ctx->owner->username);
+	}
+	return ret;
 }
 
 /* Implements age_istream_open_key_t. */
@@ -80,30 +176,23 @@ open_file_key(const struct age_header *header,
 {
 	struct open_context *ctx = context;
 	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(ctx->owner);
-	const struct age_identity *const *list;
-	unsigned int count;
+	bool current = FALSE;
 	int ret;
 
 	memcpy(ctx->smail->header_mac, header->mac, AGE_HEADER_MAC_SIZE);
+	ctx->smail->locked = FALSE;
 	if (suser->file_keys != NULL &&
-	    file_keys_find(suser->file_keys, header, file_key_r))
+	    file_keys_find(suser->file_keys, header, file_key_r, &current)) {
+		ctx->smail->current = current;
 		return 1;
-	(void)mail_seal_user_unlock(ctx->owner);
-	if (suser->identities == NULL) {
-		*error_r = "the session is locked: it has no identity to open "
-			"sealed mail with";
-		return 0;
 	}
-	list = age_identities_list(suser->identities, &count);
-	ret = age_header_open(header, list, count, file_key_r, error_r);
-	if (ret == 0) {
-		*error_r = t_strdup_printf("it is sealed to none of the %u "
-			"identities of %s", count, ctx->owner->username);
-	}
+	ret = open_with_session(ctx, header, file_key_r, &current, error_r);
+	ctx->smail->current = current;
 	if (ret > 0) {
 		if (suser->file_keys == NULL)
 			suser->file_keys = file_keys_init();
-		file_keys_add(suser->file_keys, header->mac, file_key_r);
+		file_keys_add(suser->file_keys, header->mac, file_key_r,
+			      current);
 	}
 	return ret;
 }
@@ -326,6 +415,20 @@ mail_seal_get_special(struct mail *mail, enum mail_fetch_field field,
 	return 0;
 }
 
+/* Dovecot takes what it can't read for nothing to be cached. */
+static int mail_seal_precache(struct mail *mail)
+{
+	struct mail_seal_mail *smail = seal_mail(mail);
+
+	smail->locked = FALSE;
+	if (smail->module_ctx.super.precache(mail) < 0)
+		return -1;
+	if (!smail->locked)
+		return 0;
+	report_locked(mail, mail_seal_mailbox_owner(mail->box));
+	return -1;
+}
+
 static void mail_seal_mail_close(struct mail *mail)
 {
 	struct mail_seal_mail *smail = seal_mail(mail);
@@ -355,6 +458,7 @@ void mail_seal_mail_allocated(struct mail *mail)
 	v->istream_opened = mail_seal_istream_opened;
 	v->get_stream = mail_seal_get_stream;
 	v->get_special = mail_seal_get_special;
+	v->precache = mail_seal_precache;
 	v->close = mail_seal_mail_close;
 	MODULE_CONTEXT_SET(pmail, mail_seal_mail_module, smail);
 }

@@ -7,6 +7,7 @@
 #include "companion.h"
 #include "mail-seal-private.h"
 #include "mail-seal-plugin.h"
+#include "unlock-fd.h"
 
 const char *mail_seal_plugin_version = DOVECOT_ABI_VERSION;
 
@@ -46,4 +47,5 @@ void mail_seal_plugin_deinit(void)
 	companion_deinit();
 	mail_storage_hooks_remove(&mail_seal_late_hooks);
 	mail_storage_hooks_remove(&mail_seal_hooks);
+	unlock_fd_deinit();
 }

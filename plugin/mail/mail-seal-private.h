@@ -10,6 +10,7 @@
 #include "mail-user.h"
 #include "mail-storage-private.h"
 #include "age/keyfile.h"
+#include "keyring/store.h"
 #include "mail/mail-seal-keys.h"
 #include "settings/mail-seal-settings.h"
 #include "file-keys.h"
@@ -20,8 +21,17 @@ struct mail_seal_user {
 
 	/* Open identities, current one first; NULL while locked. */
 	struct age_identities *identities;
+	/* Grows whenever another process changed them. */
+	unsigned int identities_serial;
 	/* What new mail is sealed to; empty while not known. */
 	ARRAY(struct age_x25519_recipient) recipients;
+	/* Grows whenever they change. */
+	unsigned int recipients_serial;
+	/* The keyring that they came from, and when it was looked at. */
+	struct keyring_stamp stamp;
+	uint64_t stamp_msecs;
+	/* How many identities it has beside the current one. */
+	unsigned int earlier_count;
 	/* File keys of messages written or opened in this process. */
 	struct file_keys *file_keys;
 	/* Files rewritten in this process that have further links, or NULL. */
@@ -29,9 +39,13 @@ struct mail_seal_user {
 	/* The sentence for the client if unlocking failed, else NULL. */
 	const char *locked_text;
 
+	bool stamp_known:1;
 	bool unlock_tried:1;
 	bool refuse_open:1;
 	bool verify_on_open:1;
+	/* Another process has rotated the identity, this session doesn't have
+	   the new one, and a message needed it. */
+	bool keys_lost:1;
 };
 
 struct mail_seal_mailbox {
@@ -58,6 +72,10 @@ struct mail_seal_mail {
 	/* The open age stream of this message, or NULL. */
 	struct istream *input;
 	uint8_t header_mac[AGE_HEADER_MAC_SIZE];
+	/* It is sealed to the current recipient. */
+	bool current:1;
+	/* It could not be opened in a session that is locked. */
+	bool locked:1;
 	/* Set while a message that was stored plain is looked at again, to see
 	   whether it could be mistaken for a sealed one. */
 	bool checking_plain:1;
@@ -100,11 +118,43 @@ void mail_seal_log_event(struct event *event, enum log_type level,
 const char *mail_seal_userdb_field(struct mail_user *user, const char *name);
 
 /* mail-seal-recipient.c */
-/* Fill suser->recipients. Returns 1 if there is at least one; 0 if the user is
+/* Fill suser->recipients with those of now. Returns 1 if there is at least one; 0 if the user is
    not enrolled; -1 and error_r if the keyring can't be read. */
 int mail_seal_recipients_load(struct mail_user *user,
 			      struct mail_seal_user *suser,
 			      const char **error_r);
+
+/* Know what the keyring of now says of recipients and earlier identities, if
+   there is one; nothing is unlocked. Returns 0, or -1 and error_r. */
+int mail_seal_keyring_look(struct mail_user *user, const char **error_r);
+
+/* mail-seal-fresh.c */
+/* Set what new mail is sealed to. */
+void mail_seal_recipients_set(struct mail_seal_user *suser,
+			      const struct age_x25519_recipient *recipients,
+			      unsigned int count);
+/* Set it to the keyring's, unless the userdb names others. */
+void mail_seal_recipients_take(struct mail_user *user,
+			       struct mail_seal_user *suser,
+			       const struct keyring *keyring);
+/* The keyring was loaded: remember which it was. */
+void mail_seal_stamp_take(struct mail_seal_user *suser,
+			  const struct keyring_store *store);
+/* If another process has changed the keyring since, take what is new: recipients,
+   and identities if those at hand open it. A dict is asked again after a while,
+   or now. Returns 0, or -1 and error_r if it can't be known. */
+int mail_seal_refresh(struct mail_user *user, bool now, const char **error_r);
+/* TRUE if new mail is sealed to an identity that this session hasn't. */
+bool mail_seal_has_lost_keys(const struct mail_seal_user *suser);
+
+/* mail-seal-transaction.c */
+/* A message of this owner is saved or copied. The transaction will fail if the
+   owner's recipients are others when it's committed. */
+void mail_seal_transaction_add(struct mailbox_transaction_context *t,
+			       struct mail_user *owner);
+int mail_seal_transaction_commit(struct mailbox_transaction_context *t,
+				 struct mail_transaction_commit_changes *changes_r);
+void mail_seal_transaction_rollback(struct mailbox_transaction_context *t);
 
 /* mail-seal-store.c */
 /* Where the keyring is kept, by the settings: in a file or in a dict. The caller

@@ -5,17 +5,10 @@
 #include "mail/mail-seal-user.h"
 #include "keyring/store.h"
 #include "mail-seal-private.h"
+#include "unlock.h"
 
 /* Whom new mail is sealed to. The recipient alone is needed, so this works in
    deliveries, where nobody is logged in. */
-
-static void
-add_recipients(struct mail_seal_user *suser,
-	       const struct age_x25519_recipient *recipients,
-	       unsigned int count)
-{
-	array_append(&suser->recipients, recipients, count);
-}
 
 /* mail_seal_recipient of the userdb: one or more, separated by spaces. */
 static int
@@ -37,7 +30,7 @@ parse_recipient_field(struct mail_seal_user *suser, const char *value,
 				"mail_seal_recipient = %s: %s", *str, error);
 			return -1;
 		}
-		add_recipients(suser, &recipient, 1);
+		array_push_back(&suser->recipients, &recipient);
 	}
 	return 1;
 }
@@ -46,23 +39,33 @@ static int
 load_from_keyring(struct mail_user *user, struct mail_seal_user *suser,
 		  const char **error_r)
 {
-	const struct age_x25519_recipient *recipients;
 	struct keyring_store *store;
 	struct keyring *keyring;
-	unsigned int count;
 	int ret;
 
 	store = mail_seal_keyring_store(user, suser, error_r);
 	if (store == NULL)
 		return -1;
 	ret = keyring_store_load(store, &keyring, error_r);
+	mail_seal_stamp_take(suser, store);
 	if (ret > 0) {
-		recipients = keyring_recipients(keyring, &count);
-		add_recipients(suser, recipients, count);
+		mail_seal_store_log_notice(user, store);
+		mail_seal_recipients_take(user, suser, keyring);
 		keyring_free(&keyring);
 	}
 	keyring_store_deinit(&store);
 	return ret;
+}
+
+int mail_seal_keyring_look(struct mail_user *user, const char **error_r)
+{
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);
+
+	if (suser->stamp_known)
+		return mail_seal_refresh(user, FALSE, error_r);
+	if (mail_seal_user_no_keyring_reason(user) != NULL)
+		return 0;
+	return load_from_keyring(user, suser, error_r) < 0 ? -1 : 0;
 }
 
 int mail_seal_recipients_load(struct mail_user *user,
@@ -72,6 +75,8 @@ int mail_seal_recipients_load(struct mail_user *user,
 	const char *value;
 	int ret;
 
+	if (mail_seal_refresh(user, FALSE, error_r) < 0)
+		return -1;
 	if (array_count(&suser->recipients) > 0)
 		return 1;
 	value = mail_seal_userdb_field(user, "mail_seal_recipient");

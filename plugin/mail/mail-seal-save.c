@@ -22,7 +22,7 @@ refuse_save(struct mailbox *box, const char *client_text, const char *log_text)
 
 /* Returns 1 if the message is to be sealed, 0 if it is to be stored plain, -1
    if it can be neither. */
-static int want_seal(struct mailbox *box, struct mail_seal_user **suser_r)
+static int want_seal(struct mailbox *box, struct mail_user **owner_r)
 {
 	struct mail_seal_user *ssession =
 		MAIL_SEAL_USER_CONTEXT(box->storage->user);
@@ -44,7 +44,7 @@ static int want_seal(struct mailbox *box, struct mail_seal_user **suser_r)
 	suser = MAIL_SEAL_USER_CONTEXT(owner);
 	if (!suser->set.save)
 		return 0;
-	*suser_r = suser;
+	*owner_r = owner;
 	ret = mail_seal_recipients_load(owner, suser, &error);
 	if (ret > 0)
 		return 1;
@@ -111,7 +111,7 @@ save_begin_sealed(struct mail_save_context *ctx, struct istream *input,
 	} else if ((ret = sbox->module_ctx.super.save_begin(ctx, input)) == 0) {
 		if (suser->file_keys == NULL)
 			suser->file_keys = file_keys_init();
-		file_keys_add(suser->file_keys, mac, file_key);
+		file_keys_add(suser->file_keys, mac, file_key, TRUE);
 		wrap_output(ctx, header, file_key);
 	}
 	secret_wipe(file_key, sizeof(file_key));
@@ -122,13 +122,15 @@ int mail_seal_save_begin(struct mail_save_context *ctx, struct istream *input)
 {
 	struct mailbox *box = ctx->transaction->box;
 	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(box);
-	struct mail_seal_user *suser;
+	struct mail_user *owner;
 	int ret;
 
 	T_BEGIN {
-		ret = want_seal(box, &suser);
+		ret = want_seal(box, &owner);
 		if (ret > 0) {
-			ret = save_begin_sealed(ctx, input, suser);
+			mail_seal_transaction_add(ctx->transaction, owner);
+			ret = save_begin_sealed(ctx, input,
+						MAIL_SEAL_USER_CONTEXT(owner));
 			sbox->saving_plain = FALSE;
 		} else if (ret == 0) {
 			ret = sbox->module_ctx.super.save_begin(ctx, input);

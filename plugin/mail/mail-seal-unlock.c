@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "lib.h"
-#include "array.h"
 #include "time-util.h"
 #include "mail/mail-seal-user.h"
 #include "mail-seal-private.h"
 #include "unlock.h"
+#include "unlock-fd.h"
 
 /* How a session gets its identity. All reasons of failure are told twice: to
    the administrator in the log, with what was found; to the person at the
@@ -30,6 +30,21 @@
 	"You have no keyring yet, so your mail cannot be sealed and opened. " \
 	"Please ask your administrator to enrol you."
 
+#if DOVECOT_PREREQ(2, 4, 0)
+#  define UNLOCK_OPTION "-o mail_seal_unlock_fd=N"
+#else
+#  define UNLOCK_OPTION "-o plugin/mail_seal_unlock_fd=N"
+#endif
+/* For the person at the command line. */
+#define LOCKED_DOVEADM "the mail is sealed: give the key with " UNLOCK_OPTION
+#define LOCKED_DOVEADM_LOG LOCKED_DOVEADM ", where N is a file descriptor " \
+	"with one line, the password or an identity (AGE-SECRET-KEY-1...)"
+#define LOCKED_DOVEADM_WRONG "the mail is sealed and the key given with " \
+	UNLOCK_OPTION " does not open it"
+#define LOCKED_DOVEADM_SERVER "the mail is sealed and doveadm's server has " \
+	"no key to open it with: run doveadm where the mail is, not through " \
+	"a server, with " UNLOCK_OPTION
+
 static void
 lock_user(struct mail_seal_user *suser, struct mail_user *user,
 	  const char *locked_text, const char *log_text)
@@ -43,18 +58,6 @@ lock_user(struct mail_seal_user *suser, struct mail_user *user,
 					   &fields),
 		LOG_TYPE_ERROR,
 		t_strdup_printf("Session is locked: %s", log_text));
-}
-
-/* The recipients that came to light by unlocking, unless the userdb names
-   others. */
-static void
-learn_recipients(struct mail_user *user, struct mail_seal_user *suser,
-		 const struct age_x25519_recipient *recipients,
-		 unsigned int count)
-{
-	if (array_count(&suser->recipients) == 0 &&
-	    mail_seal_userdb_field(user, "mail_seal_recipient") == NULL)
-		array_append(&suser->recipients, recipients, count);
 }
 
 static void
@@ -75,7 +78,8 @@ unlock_by_userdb(struct mail_user *user, struct mail_seal_user *suser,
 	}
 	age_x25519_identity_recipient(age_identities_get(suser->identities, 0),
 				      &recipient);
-	learn_recipients(user, suser, &recipient, 1);
+	if (mail_seal_userdb_field(user, "mail_seal_recipient") == NULL)
+		mail_seal_recipients_set(suser, &recipient, 1);
 }
 
 static int
@@ -136,13 +140,9 @@ void mail_seal_store_log_notice(struct mail_user *user,
 static void
 take_keyring(struct mail_seal_unlock *unlock, const struct keyring *keyring)
 {
-	const struct age_x25519_recipient *recipients;
-	unsigned int count;
-
 	unlock->suser->identities = unlock->opened.identities;
 	unlock->opened.identities = NULL;
-	recipients = keyring_recipients(keyring, &count);
-	learn_recipients(unlock->user, unlock->suser, recipients, count);
+	mail_seal_recipients_take(unlock->user, unlock->suser, keyring);
 }
 
 static void
@@ -168,6 +168,7 @@ unlock_keyring(struct mail_seal_unlock *unlock, struct keyring **keyring)
 	ret = mail_seal_unlock_open(unlock, *keyring, &error);
 	if (ret <= 0) {
 		lock_user(unlock->suser, unlock->user,
+			  unlock->secrets.given ? LOCKED_DOVEADM_WRONG :
 			  ret == 0 ? LOCKED_WRONG_PASSWORD : LOCKED_SERVER,
 			  t_strdup_printf("%s: %s",
 				keyring_store_name(unlock->store), error));
@@ -180,14 +181,14 @@ unlock_keyring(struct mail_seal_unlock *unlock, struct keyring **keyring)
 	take_keyring(unlock, *keyring);
 }
 
-static bool
-may_enroll(struct mail_user *user, struct mail_seal_user *suser,
-	   const char *secret)
+static bool may_enroll(const struct mail_seal_unlock *unlock)
 {
 	/* Mail that is sealed to the userdb's recipient is not for an identity
 	   that we could make. */
-	return secret != NULL && suser->set.enroll &&
-		mail_seal_userdb_field(user, "mail_seal_recipient") == NULL;
+	return unlock->secrets.secret != NULL && !unlock->secrets.given &&
+		unlock->suser->set.enroll &&
+		mail_seal_userdb_field(unlock->user,
+				       "mail_seal_recipient") == NULL;
 }
 
 /* There is no keyring and none is to be made. */
@@ -201,7 +202,7 @@ static void stay_without_keyring(struct mail_seal_unlock *unlock)
 	lock_user(unlock->suser, unlock->user, LOCKED_NO_KEYRING,
 		  t_strdup_printf("%s does not exist and %s",
 			keyring_store_name(unlock->store),
-			unlock->secrets.secret == NULL ?
+			unlock->secrets.secret == NULL || unlock->secrets.given ?
 			"there is no password to make one with" :
 			!set->enroll ? "mail_seal_enroll = no" :
 			"the userdb's mail_seal_recipient needs an identity "
@@ -217,16 +218,36 @@ get_keyring(struct mail_seal_unlock *unlock, struct keyring **keyring_r,
 	int ret;
 
 	ret = keyring_store_load(unlock->store, keyring_r, error_r);
-	if (ret == 0 && may_enroll(unlock->user, unlock->suser,
-				   unlock->secrets.secret)) {
+	if (ret == 0 && may_enroll(unlock)) {
 		ret = mail_seal_enroll(unlock, keyring_r, error_r);
 		if (ret != 0)
 			return ret < 0 ? -1 : 2;
 		ret = keyring_store_load(unlock->store, keyring_r, error_r);
 	}
+	mail_seal_stamp_take(unlock->suser, unlock->store);
 	if (ret > 0)
 		mail_seal_store_log_notice(unlock->user, unlock->store);
 	return ret;
+}
+
+/* There is a keyring, and nothing to open it with. */
+static void lock_without_secret(struct mail_seal_unlock *unlock)
+{
+	struct mail_user *user = unlock->user;
+
+	if (unlock_fd_is_doveadm(user)) {
+		lock_user(unlock->suser, user, LOCKED_DOVEADM,
+			  LOCKED_DOVEADM_LOG);
+	} else if (strcmp(user->service, "doveadm") == 0) {
+		lock_user(unlock->suser, user, LOCKED_DOVEADM_SERVER,
+			  LOCKED_DOVEADM_SERVER);
+	} else {
+		lock_user(unlock->suser, user, LOCKED_NO_PASSWORD,
+			"there is no userdb field mail_seal_password or "
+			"mail_seal_identity: see the passdb's settings, or "
+			"the login used a mechanism without a password, or a "
+			"master user's");
+	}
 }
 
 static void unlock_by_store(struct mail_seal_unlock *unlock)
@@ -245,16 +266,10 @@ static void unlock_by_store(struct mail_seal_unlock *unlock)
 
 	if (ret == 2)
 		take_keyring(unlock, keyring);
-	else if (unlock->secrets.secret == NULL &&
-		 unlock->secrets.keys == NULL) {
-		lock_user(unlock->suser, unlock->user, LOCKED_NO_PASSWORD,
-			"there is no userdb field mail_seal_password or "
-			"mail_seal_identity: see the passdb's settings, or "
-			"the login used a mechanism without a password, or a "
-			"master user's");
-	} else {
+	else if (unlock->secrets.secret == NULL && unlock->secrets.keys == NULL)
+		lock_without_secret(unlock);
+	else
 		unlock_keyring(unlock, &keyring);
-	}
 	keyring_free(&keyring);
 }
 
@@ -264,7 +279,8 @@ unlock_by_keyring(struct mail_user *user, struct mail_seal_user *suser)
 	struct mail_seal_unlock unlock = { .user = user, .suser = suser };
 	const char *error;
 
-	if (mail_seal_userdb_secrets(user, &unlock.secrets, &error) < 0) {
+	if (!unlock_fd_get(&unlock.secrets) &&
+	    mail_seal_userdb_secrets(user, &unlock.secrets, &error) < 0) {
 		lock_user(suser, user, LOCKED_SERVER, error);
 		return;
 	}

@@ -5,6 +5,7 @@
 #include "mail-namespace.h"
 #include "mail/mail-seal-user.h"
 #include "rewrite-private.h"
+#include "unlock-fd.h"
 
 struct mail_seal_user_module mail_seal_user_module =
 	MODULE_CONTEXT_INIT(&mail_user_module_register);
@@ -35,7 +36,9 @@ void mail_seal_user_created(struct mail_user *user)
 	p_array_init(&suser->recipients, user->pool, 1);
 	MODULE_CONTEXT_SET(user, mail_seal_user_module, suser);
 
-	if (mail_seal_settings_get(user, &suser->set, &error) < 0) {
+	if (mail_seal_settings_get(user, &suser->set, &error) < 0 ||
+	    (suser->set.unlock_fd != -1 &&
+	     unlock_fd_read(user, suser->set.unlock_fd, &error) < 0)) {
 		user->error = p_strdup_printf(user->pool,
 					      "mail_seal: %s", error);
 	}
@@ -128,6 +131,13 @@ void mail_seal_user_verify_on_open(struct mail_user *user)
 bool mail_seal_user_is_sealed(struct mail_user *user)
 {
 	return MAIL_SEAL_USER_CONTEXT(user) != NULL;
+}
+
+bool mail_seal_user_has_lost_keys(struct mail_user *user)
+{
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);
+
+	return suser != NULL && suser->keys_lost;
 }
 
 const char *mail_seal_user_get_locked_text(struct mail_user *user)

@@ -16,6 +16,9 @@ struct mail_seal_secrets {
 	const char *secret, *old_secret;
 	/* Recovery code, escrow identity, or the keyring's own. */
 	const struct age_identities *keys;
+	/* By an administrator, through mail_seal_unlock_fd: they may open a
+	   keyring and not make one. */
+	bool given;
 };
 
 /* A keyring that is being opened, and brought up to date. */
