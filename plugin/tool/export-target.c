@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
 #include "hash.h"
-#include "istream.h"
 #include "mkdir-parents.h"
 #include "write-full.h"
-#include "export.h"
+#include "export-target.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,22 +15,10 @@
 /* Says what was exported there, and is locked while an export goes on. */
 #define MARKER "mail-seal.export"
 #define MARKER_TEXT "mail-seal export 1\nsource: "
-#define TEMP_FILE "tmp/mail-seal.export"
 
-struct export_target {
-	const char *path;
-	int marker_fd;
-	/* Of the folder now, -1 if there is none. */
-	int folder_fd;
-	char *folder;
-	/* In folders that an earlier run left: the name without the flags, and
-	   the path below the folder. */
-	pool_t pool;
-	HASH_TABLE(char *, char *) present;
-};
-
-static enum tool_exit
-fail(const struct export_target *target, const char *file, const char *what)
+enum tool_exit
+export_target_fail(const struct export_target *target, const char *file,
+		   const char *what)
 {
 	return tool_fail(TOOL_IO, target->path, "%s%s%s: %s: %m",
 		target->folder == NULL ? "" : target->folder,
@@ -59,7 +46,7 @@ write_marker(struct export_target *target, const char *text)
 {
 	if (write_full(target->marker_fd, text, strlen(text)) < 0 ||
 	    fsync(target->marker_fd) < 0)
-		return fail(target, MARKER, "can't write");
+		return export_target_fail(target, MARKER, "can't write");
 	return TOOL_DONE;
 }
 
@@ -71,7 +58,7 @@ check_marker(struct export_target *target, const char *text)
 	ssize_t ret = pread(target->marker_fd, found, size + 1, 0);
 
 	if (ret < 0)
-		return fail(target, MARKER, "can't read");
+		return export_target_fail(target, MARKER, "can't read");
 	/* It was killed before it wrote the marker, or anything else. */
 	if (ret == 0)
 		return write_marker(target, text);
@@ -99,7 +86,7 @@ open_marker(struct export_target *target, const char *source)
 				 "place");
 	}
 	if (target->marker_fd == -1)
-		return fail(target, MARKER, "can't open");
+		return export_target_fail(target, MARKER, "can't open");
 	if (flock(target->marker_fd, LOCK_EX | LOCK_NB) < 0) {
 		return tool_fail(TOOL_IO, target->path,
 				 "another export is writing there");
@@ -128,8 +115,9 @@ export_target_open(const char *path, const char *source,
 	return ret;
 }
 
-static void end_folder(struct export_target *target)
+void export_target_leave(struct export_target *target)
 {
+	export_target_discard_pending(target);
 	if (hash_table_is_created(target->present))
 		hash_table_destroy(&target->present);
 	p_clear(target->pool);
@@ -142,7 +130,7 @@ void export_target_close(struct export_target **_target)
 	struct export_target *target = *_target;
 
 	*_target = NULL;
-	end_folder(target);
+	export_target_leave(target);
 	pool_unref(&target->pool);
 	i_close_fd(&target->marker_fd);
 	i_free(target);
@@ -178,7 +166,7 @@ look_into(struct export_target *target, const char *name)
 	dir = fd == -1 ? NULL : fdopendir(fd);
 	if (dir == NULL) {
 		i_close_fd(&fd);
-		return fail(target, name, "can't read");
+		return export_target_fail(target, name, "can't read");
 	}
 	while ((entry = readdir(dir)) != NULL) T_BEGIN {
 		if (*entry->d_name != '.')
@@ -195,16 +183,20 @@ make_folder(struct export_target *target, const char *path)
 	enum tool_exit ret;
 
 	if (mkdir_parents(path, 0700) < 0 && errno != EEXIST)
-		return fail(target, "", "can't make the folder");
+		return export_target_fail(target, "", "can't make the folder");
 	target->folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (target->folder_fd == -1)
-		return fail(target, "", "can't open the folder");
+		return export_target_fail(target, "", "can't open the folder");
 	for (unsigned int i = 0; i < N_ELEMENTS(names); i++) {
 		if (mkdirat(target->folder_fd, names[i], 0700) == 0)
 			continue;
 		if (errno != EEXIST)
-			return fail(target, names[i], "can't make it");
-		ret = i == 2 ? TOOL_DONE : look_into(target, names[i]);
+			return export_target_fail(target, names[i], "can't make it");
+		if (strcmp(names[i], "tmp") == 0) {
+			export_target_clean(target);
+			continue;
+		}
+		ret = look_into(target, names[i]);
 		if (ret != TOOL_DONE)
 			return ret;
 	}
@@ -229,44 +221,11 @@ export_target_begin(struct export_target *target, const char *folder)
 	return ret;
 }
 
-static int sync_dir(int dir_fd, const char *name)
-{
-	int fd, ret;
-
-	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1)
-		return -1;
-	ret = fsync(fd);
-	i_close_fd(&fd);
-	return ret;
-}
-
-enum tool_exit export_target_end(struct export_target *target)
-{
-	enum tool_exit ret = TOOL_DONE;
-
-	if (target->folder_fd == -1)
-		return TOOL_DONE;
-	if (sync_dir(target->folder_fd, "cur") < 0 ||
-	    sync_dir(target->folder_fd, "new") < 0 ||
-	    sync_dir(target->folder_fd, "..") < 0 ||
-	    fsync(target->folder_fd) < 0)
-		ret = fail(target, "", "can't sync the folder");
-	end_folder(target);
-	return ret;
-}
-
-static const char *place_of(const struct export_message *message)
-{
-	return t_strdup_printf("%s/%s", message->is_new ? "new" : "cur",
-			       message->file);
-}
-
 enum tool_exit
 export_target_find(struct export_target *target,
 		   const struct export_message *message, bool *found_r)
 {
-	const char *place = place_of(message), *found = NULL;
+	const char *place = export_target_place(message), *found = NULL;
 
 	if (hash_table_is_created(target->present)) {
 		found = hash_table_lookup(target->present,
@@ -276,77 +235,6 @@ export_target_find(struct export_target *target,
 	if (found == NULL || strcmp(found, place) == 0)
 		return TOOL_DONE;
 	if (renameat(target->folder_fd, found, target->folder_fd, place) < 0)
-		return fail(target, found, "can't rename it to its new flags");
+		return export_target_fail(target, found, "can't rename it to its new flags");
 	return TOOL_DONE;
-}
-
-enum tool_exit export_target_create(struct export_target *target, int *fd_r)
-{
-	*fd_r = openat(target->folder_fd, TEMP_FILE, O_WRONLY | O_CREAT |
-		       O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (*fd_r == -1)
-		return fail(target, TEMP_FILE, "can't create it");
-	return TOOL_DONE;
-}
-
-/* Returns 0, or -1 with errno set. */
-static int finish_temp(struct export_target *target, int fd, const char *place)
-{
-	int ret = fsync(fd);
-
-	/* Some file systems say only now that the disk is full. */
-	if (close(fd) < 0)
-		ret = -1;
-	if (ret == 0) {
-		ret = renameat(target->folder_fd, TEMP_FILE,
-			       target->folder_fd, place);
-	}
-	if (ret < 0) {
-		int saved_errno = errno;
-
-		(void)unlinkat(target->folder_fd, TEMP_FILE, 0);
-		errno = saved_errno;
-	}
-	return ret;
-}
-
-enum tool_exit
-export_target_commit(struct export_target *target, int fd,
-		     const struct export_message *message)
-{
-	const struct timespec times[2] = {
-		{ .tv_nsec = UTIME_OMIT }, { .tv_sec = message->date }
-	};
-	const char *place = place_of(message);
-
-	/* Not worth failing for. */
-	(void)futimens(fd, times);
-	if (finish_temp(target, fd, place) < 0)
-		return fail(target, place, "can't write it");
-	return TOOL_DONE;
-}
-
-void export_target_discard(struct export_target *target, int fd)
-{
-	(void)unlinkat(target->folder_fd, TEMP_FILE, 0);
-	i_close_fd(&fd);
-}
-
-enum tool_exit
-export_target_write(struct export_target *target, const char *name,
-		    const void *data, size_t size)
-{
-	enum tool_exit ret;
-	int fd;
-
-	ret = export_target_create(target, &fd);
-	if (ret != TOOL_DONE)
-		return ret;
-	if (write_full(fd, data, size) < 0) {
-		ret = fail(target, name, "can't write it");
-		export_target_discard(target, fd);
-		return ret;
-	}
-	return finish_temp(target, fd, name) < 0 ?
-		fail(target, name, "can't write it") : TOOL_DONE;
 }

@@ -146,8 +146,10 @@ static enum tool_exit run(struct export *export)
 		ret = count_all(export);
 	if (ret == TOOL_DONE)
 		ret = export_store(export);
-	if (ret == TOOL_DONE && export->target != NULL)
-		ret = export_target_end(export->target);
+	/* What is whole is kept also if the export can't go on. */
+	if (export->target != NULL &&
+	    export_target_end(export->target) != TOOL_DONE)
+		ret = TOOL_IO;
 	if (export->progress != NULL)
 		export_progress_deinit(&export->progress);
 	if (interrupted != 0) {

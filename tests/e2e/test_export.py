@@ -11,6 +11,7 @@ import pytest
 
 from harness import age, corpus, disk, keyring, sanitizer
 from harness.config import FORMATS, MAIL_UID, Setup
+from harness.doveadm import seal_user
 from harness.seal import enrol
 from harness.wire import Imap, lmtp
 
@@ -352,3 +353,50 @@ def test_running(own_server, storage, tmp_path):
         imap.append(corpus.of_size(2000))
         export(user, out)
         assert exported(out) == sorted(map(corpus.of_size, [*range(1000, 1020), 2000]))
+
+
+def test_every_key(own_server, storage, tmp_path):
+    """The password, a recovery code and an escrow identity each read all mail, also that from before a rotation."""
+    escrow = age.keygen()
+    server = own_server(Setup(storage=storage, settings=(("mail_seal_escrow_recipients", escrow.recipient),)))
+    user = enrol(server, server.user())
+    code = seal_user(server, user, "recovery new", password=user.password).row["recovery_code"]
+    sizes = (1000, 2000, 70000, 3000)
+    with Imap(server, user) as imap:
+        for size in sizes[:2]:
+            imap.append(corpus.of_size(size))
+    seal_user(server, user, "rotate", password=user.password)
+    with Imap(server, user) as imap:
+        for size in sizes[2:]:
+            imap.append(corpus.of_size(size))
+    server.stop()
+    for number, (option, secret) in enumerate([("--password-fd", user.password), ("--password-fd", code),
+                                               ("--identity-fd", code), ("--identity-fd", escrow.identity)]):
+        out = str(tmp_path / f"out{number}")
+        done = mail_seal("export", "--keyring", keyring.path(user), option, "FD", f"{user.home}/mail", out, secret=secret)
+        assert done.returncode == 0, done.stderr
+        assert exported(out) == sorted(map(corpus.of_size, sizes))
+    # The stock age takes what keyring open gives.
+    done = mail_seal("keyring", "open", "--identity-fd", "FD", keyring.path(user), secret=escrow.identity)
+    assert done.returncode == 0, done.stderr
+    for message in disk.stored(server, user):
+        assert corpus.crlf(age.open_(done.stdout.decode(), message.content)) in map(corpus.of_size, sizes)
+    shown = mail_seal("keyring", "show", keyring.path(user)).stdout.decode()
+    assert escrow.recipient in shown and "recovery x25519" in shown and "earlier:" in shown
+
+
+def test_under_valgrind(own_server, storage, tmp_path):
+    """Nothing is read that isn't there, and nothing leaks, also where things are damaged."""
+    if sanitizer.environment() or not shutil.which("valgrind"):
+        pytest.skip("watched already, or no valgrind")
+    server = own_server(Setup(storage=storage))
+    user = enrol(server, server.user())
+    left = damage(server, user)
+    key = tmp_path / "key"
+    key.write_text(keyring.identity(user))
+    out = str(tmp_path / "out")
+    done = subprocess.run(["valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite",
+                           "--errors-for-leak-kinds=definite", "mail-seal", "export", "-i", key, f"{user.home}/mail", out],
+                          capture_output=True)
+    assert done.returncode == 5, done.stderr.decode()
+    assert exported(out) == left
