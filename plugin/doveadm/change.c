@@ -76,13 +76,26 @@ open_by_identity(const struct seal_secrets *secrets,
 	return ret;
 }
 
+/* Without a secret of this command: what mail_seal_unlock_fd gives, as for
+   other commands of doveadm. */
+static const struct age_identities *
+get_unlocked(struct seal_cmd_context *cmd, struct mail_user *user)
+{
+	if ((cmd->secrets->set & (SEAL_SECRET_PASSWORD |
+				  SEAL_SECRET_IDENTITY)) != 0)
+		return NULL;
+	if (mail_seal_user_get_identities(user) == NULL &&
+	    mail_seal_user_settings(user)->unlock_fd != -1)
+		(void)mail_seal_user_unlock(user);
+	return mail_seal_user_get_identities(user);
+}
+
 int seal_open(struct seal_cmd_context *cmd, struct mail_user *user,
 	      const struct keyring *keyring, struct keyring_opened *opened_r,
 	      int *exit_code_r, const char **error_r)
 {
 	const struct seal_secrets *secrets = cmd->secrets;
-	const struct age_identities *unlocked =
-		mail_seal_user_get_identities(user);
+	const struct age_identities *unlocked = get_unlocked(cmd, user);
 	int ret;
 
 	if ((secrets->set & SEAL_SECRET_IDENTITY) != 0)
@@ -102,10 +115,13 @@ int seal_open(struct seal_cmd_context *cmd, struct mail_user *user,
 		*exit_code_r = EX_USAGE;
 		return -1;
 	}
-	if (ret == 0)
+	if (ret == 0) {
+		*error_r = t_strdup_printf("%s: give one that opens the "
+			"keyring, see doveadm seal slot list", *error_r);
 		*exit_code_r = EX_NOPERM;
-	else if (ret < 0)
+	} else if (ret < 0) {
 		*exit_code_r = EX_DATAERR;
+	}
 	return ret > 0 ? 0 : -1;
 }
 
@@ -158,6 +174,7 @@ change_keyring(const struct keyring *keyring, struct keyring **new_keyring_r,
 
 	seal_change_deinit(change);
 	change->verify_secret = NULL;
+	change->is_last_slot = FALSE;
 	if (seal_open(change->cmd, change->user, keyring, &opened,
 		      &change->exit_code, error_r) < 0)
 		return -1;
@@ -209,6 +226,18 @@ log_change(struct seal_change *change, uint64_t started, const char *reason)
 				 MAIL_SEAL_EVENT_KEYRING_CHANGED, &fields);
 }
 
+/* When there is no slot left. Not while the store is locked. */
+static const char *what_is_lost(struct seal_change *change)
+{
+	struct mail_seal_scan scan;
+
+	i_zero(&scan);
+	if (seal_scan_all(change->cmd, change->user, NULL, &scan) < 0)
+		return "";
+	return t_strdup_printf(" (%u sealed messages, %"PRIu64" bytes)",
+			       scan.sealed, scan.sealed_bytes);
+}
+
 static int
 run_update(struct seal_change *change, struct keyring_store *store,
 	   struct keyring **keyring_r)
@@ -229,8 +258,15 @@ run_update(struct seal_change *change, struct keyring_store *store,
 			  keyring_store_notice(store));
 	if (ret < 0) {
 		seal_change_deinit(change);
+		if (change->is_last_slot)
+			error = t_strconcat(error, what_is_lost(change), NULL);
 		return seal_cmd_fail(change->cmd, change->user,
 				     change->exit_code, "%s", error);
+	}
+	if (change->is_last_slot) {
+		change->result = t_strconcat(change->result,
+			": no slot opens the keyring any more",
+			what_is_lost(change), NULL);
 	}
 	if (ret > 0)
 		log_change(change, started, NULL);
@@ -319,13 +355,14 @@ int seal_check_last_slot(struct seal_change *change, const char **error_r)
 	keyring_edit_count(change->edit, &counts);
 	if (counts.password + counts.recovery + counts.escrow > 0)
 		return 1;
+	change->is_last_slot = TRUE;
 	if (seal_cmd_flag(change->cmd, "force")) {
 		change->flags |= KEYRING_EDIT_FORCE;
 		return 1;
 	}
-	*error_r = "this is the last slot that opens the keyring: without it "
-		"no sealed message can ever be read again, and the next login "
-		"is locked; add another slot first, or say --force";
+	*error_r = "this is the last slot that opens the keyring, nothing was "
+		"changed: add another slot first; or say --force, and all "
+		"sealed messages are lost for ever";
 	change->exit_code = DOVEADM_EX_NOTPOSSIBLE;
 	return -1;
 }

@@ -82,6 +82,8 @@ struct seal_change {
 	enum keyring_edit_flags flags;
 	/* A secret that has to open the new keyring; NULL if none does. */
 	const char *verify_secret;
+	/* Set by seal_check_last_slot(). */
+	bool is_last_slot;
 	/* What a failure of apply() ends with; EX_TEMPFAIL if it sets none. */
 	int exit_code;
 

@@ -323,14 +323,19 @@ def test_label_twice(server):
 
 def test_last_slot(server):
     user = enrolled(server)
+    lmtp(server, [user], MESSAGE)
+    lost = "(1 sealed messages, "
     before = text(user)
     done = seal_user(server, user, "slot remove", "1", password=user.password,
                      check=False)
     assert done.code == DATAERR
     assert "last slot" in done.err and "--force" in done.err
+    assert lost in done.err
     assert text(user) == before
-    seal_user(server, user, "slot remove", "--force", "1",
-              password=user.password)
+    row = seal_user(server, user, "slot remove", "--force", "1",
+                    password=user.password).row
+    assert row["result"].startswith(
+        "password slot removed: no slot opens the keyring any more " + lost)
     assert seal_user(server, user, "slot list").rows == []
 
 
