@@ -9,18 +9,16 @@
 
 /* Between doveadm and the commands: options, secrets, exit codes. */
 
-#if !DOVECOT_PREREQ(2, 4, 0)
-static const struct doveadm_cmd_param common_params[] = {
-	DOVEADM_CMD_MAIL_COMMON
-};
-#endif
+#define COMMON_PARAMS_COUNT \
+	(sizeof((const struct doveadm_cmd_param[]) \
+		{ DOVEADM_CMD_MAIL_COMMON }) / sizeof(struct doveadm_cmd_param))
 
 void seal_cmd_exec(struct doveadm_cmd_context *cctx)
 {
 #if !DOVECOT_PREREQ(2, 4, 0)
 	/* Dovecot 2.3 refuses options of mail commands that have no short form:
 	   show it those alone that it knows, until start_command(). */
-	cctx->argc = N_ELEMENTS(common_params);
+	cctx->argc = COMMON_PARAMS_COUNT;
 #endif
 	doveadm_cmd_ver2_to_mail_cmd_wrapper(cctx);
 }
@@ -107,7 +105,7 @@ static void set_full_args(struct seal_cmd_context *cmd)
 	int i;
 
 	p_array_init(&args, cmd->ctx.pool, 16);
-	for (i = N_ELEMENTS(common_params); i < cctx->argc; i++) {
+	for (i = COMMON_PARAMS_COUNT; i < cctx->argc; i++) {
 		if (!cctx->argv[i].value_set ||
 		    (cctx->argv[i].type == CMD_PARAM_BOOL &&
 		     !cctx->argv[i].value.v_bool))

@@ -221,16 +221,26 @@ static int ask_new(struct seal_cmd_context *cmd, const char **error_r)
 	return alike ? 0 : -1;
 }
 
+/* The first identity of a file that age-keygen wrote, too. */
+static int
+read_identity(struct seal_cmd_context *cmd, const char *name,
+	      const char **error_r)
+{
+	do {
+		if (read_param(cmd, name, error_r) < 0)
+			return -1;
+	} while (cmd->secrets->line[0] == '#' &&
+		 cmd->ctx.cctx->conn_type == DOVEADM_CONNECTION_TYPE_CLI);
+	return seal_take_identity(cmd->secrets,
+		t_strdup_printf("what --%s gives", name), error_r);
+}
+
 static int
 read_opening(struct seal_cmd_context *cmd, const struct sources *sources,
 	     const char **error_r)
 {
-	if (sources->identity != NULL) {
-		return read_param(cmd, sources->identity, error_r) < 0 ? -1 :
-			seal_take_identity(cmd->secrets, t_strdup_printf(
-				"what --%s gives", sources->identity),
-				error_r);
-	}
+	if (sources->identity != NULL)
+		return read_identity(cmd, sources->identity, error_r);
 	if (sources->password == NULL)
 		return ask_opening(cmd, error_r);
 	if (read_param(cmd, sources->password, error_r) < 0)

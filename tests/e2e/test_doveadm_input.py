@@ -122,6 +122,13 @@ def test_one_descriptor_for_code_and_password(server, user):
     assert keyring.identity(user, NEW)
 
 
+def test_identity_file(server, user):
+    """As age-keygen writes it, with comments."""
+    file = keyring.identity(user)
+    seal_user(server, user, "password", identity=file.encode(), password=NEW)
+    assert keyring.identity(user, NEW)
+
+
 @pytest.mark.parametrize("option", ["password", "old-password",
                                     "new-password", "identity"])
 def test_no_secret_as_an_argument(refused, option):
