@@ -23,7 +23,7 @@ struct lost {
 	pool_t pool;
 	ARRAY(const char *) names;
 	/* The idx of each name, plus one. */
-	HASH_TABLE(const char *, void *) idxs;
+	HASH_TABLE(char *, void *) idxs;
 	ARRAY(struct lost_message) messages;
 };
 
@@ -48,10 +48,12 @@ static uint32_t name_idx(struct lost *lost, const char *name)
 		hash_table_lookup(lost->idxs, name), unsigned int);
 
 	if (idx == 0) {
-		name = p_strdup(lost->pool, name);
+		char *copy = p_strdup(lost->pool, name);
+
+		name = copy;
 		array_push_back(&lost->names, &name);
 		idx = array_count(&lost->names);
-		hash_table_insert(lost->idxs, name, POINTER_CAST(idx));
+		hash_table_insert(lost->idxs, copy, POINTER_CAST(idx));
 	}
 	return idx - 1;
 }

@@ -191,7 +191,8 @@ make_folder(struct export_target *target, const char *path)
 		if (mkdirat(target->folder_fd, names[i], 0700) == 0)
 			continue;
 		if (errno != EEXIST)
-			return export_target_fail(target, names[i], "can't make it");
+			return export_target_fail(target, names[i],
+						  "can't make it");
 		if (strcmp(names[i], "tmp") == 0) {
 			export_target_clean(target);
 			continue;
@@ -235,6 +236,7 @@ export_target_find(struct export_target *target,
 	if (found == NULL || strcmp(found, place) == 0)
 		return TOOL_DONE;
 	if (renameat(target->folder_fd, found, target->folder_fd, place) < 0)
-		return export_target_fail(target, found, "can't rename it to its new flags");
+		return export_target_fail(target, found,
+					  "can't rename it to its new flags");
 	return TOOL_DONE;
 }
