@@ -5,8 +5,6 @@
 #include "dict.h"
 #include "keyring/store-private.h"
 
-#include <time.h>
-
 /* Keyrings in Dovecot's dicts. The API has no "set if unchanged", and what it
    promises differs: increasing what isn't there does nothing in SQL, but makes
    it in Redis; SQL can refuse a change, Redis can't. So there are two methods, for SQL (store-dict-revision.c) and for Redis
@@ -25,8 +23,8 @@ struct dict_keyring_store {
 	struct keyring_store store;
 	struct dict *dict;
 	char *username, *home;
-	/* The call, and after which no operation is begun. */
-	time_t begun, deadline;
+	/* When the call began. After a while no operation is begun. */
+	uint64_t begun_usecs;
 	/* A change has failed, but may be carried out yet. */
 	bool uncertain;
 };

@@ -2,6 +2,7 @@
 #include "lib.h"
 #include "buffer.h"
 #include "str.h"
+#include "time-util.h"
 #include "dict-private.h"
 #include "store-dict-private.h"
 
@@ -10,8 +11,9 @@
 /* The protocol of the dict proxy has lines of 64 KiB at most, and crashes or
    cuts connections beyond. A line feed takes two bytes there. */
 #define MAX_SIZE (60 * 1024)
-/* How often a lookup that fails at once is tried again. */
+/* How often a lookup that fails is tried again, and only so soon. */
 #define LOOKUP_TRIES 3
+#define LOOKUP_AGAIN_USECS (700 * 1000)
 #define LOOKUP_WAIT_USECS (100 * 1000)
 
 enum dict_method {
@@ -26,8 +28,7 @@ static struct dict_keyring_store *dict_store(struct keyring_store *store)
 		container_of(store, struct dict_keyring_store, store);
 
 	/* every call from outside comes here first */
-	dstore->begun = time(NULL);
-	dstore->deadline = dstore->begun + KEYRING_STORE_TIMEOUT_SECS;
+	dstore->begun_usecs = i_microseconds();
 	return dstore;
 }
 
@@ -43,10 +44,15 @@ op_settings(const struct dict_keyring_store *dstore)
 	};
 }
 
+static uint64_t passed_usecs(const struct dict_keyring_store *dstore)
+{
+	return i_microseconds() - dstore->begun_usecs;
+}
+
 static int check_deadline(const struct dict_keyring_store *dstore,
 			  const char **error_r)
 {
-	if (time(NULL) <= dstore->deadline)
+	if (passed_usecs(dstore) <= KEYRING_STORE_TIMEOUT_SECS * 1000000ULL)
 		return 0;
 	*error_r = t_strdup_printf("the dict took longer than %d seconds",
 				   KEYRING_STORE_TIMEOUT_SECS);
@@ -58,7 +64,7 @@ static int check_deadline(const struct dict_keyring_store *dstore,
 static bool lookup_again(const struct dict_keyring_store *dstore,
 			 unsigned int tries)
 {
-	if (tries > LOOKUP_TRIES || time(NULL) > dstore->begun + 1)
+	if (tries > LOOKUP_TRIES || passed_usecs(dstore) > LOOKUP_AGAIN_USECS)
 		return FALSE;
 	usleep(LOOKUP_WAIT_USECS * tries);
 	return TRUE;
