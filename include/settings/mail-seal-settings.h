@@ -30,8 +30,8 @@ enum mail_seal_unenrolled {
 struct mail_seal_settings {
 	/* mail_seal_keyring: absolute, or below the home as "~/…". */
 	const char *keyring;
-	/* NULL: the keyring is in that file. Otherwise in a dict, and the file
-	   isn't looked at. On 2.3 mail_seal_dict, the dict's URI; on 2.4 the
+	/* NULL: the keyring is in that file. Otherwise in a dict, to which what
+	   is in the file is moved. On 2.3 mail_seal_dict, the dict's URI; on 2.4 the
 	   name of the dict { } in mail_seal { }, which are read by an event
 	   with MAIL_SEAL_SETTINGS_FILTER. */
 	const char *dict;

@@ -163,6 +163,13 @@ struct keyring_store *mail_seal_keyring_store(struct mail_user *user,
 					      struct mail_seal_user *suser,
 					      const char **error_r);
 
+/* mail-seal-move.c */
+/* Move the keyring that is in this file, if there is one, to the dict, unless
+   that has one. Returns 0, or -1 and error_r if it can't be told whether there is
+   one, or if it can't be moved. */
+int mail_seal_move_keyring(struct mail_user *user, struct keyring_store *dict,
+			   const char *path, const char **error_r);
+
 /* mail-seal-open.c */
 void mail_seal_mail_allocated(struct mail *mail);
 

@@ -10,20 +10,28 @@
 /* Where a user's keyring is kept: in a file, or in a dict if one is set. Every
    process with mail users has registered the drivers of dicts. */
 
-static struct keyring_store *
-file_store(struct mail_user *user, const char *path, const char **error_r)
+/* NULL if it is below a home that there isn't. */
+static const char *file_path(struct mail_user *user, const char *path)
 {
 	const char *home;
 
 	if (path[0] != '~')
+		return path;
+	return mail_user_get_home(user, &home) <= 0 ? NULL :
+		mail_user_home_expand(user, path);
+}
+
+static struct keyring_store *
+file_store(struct mail_user *user, const char *setting, const char **error_r)
+{
+	const char *path = file_path(user, setting);
+
+	if (path != NULL)
 		return keyring_store_file_init(path);
-	if (mail_user_get_home(user, &home) <= 0) {
-		*error_r = t_strdup_printf("the user has no home directory for "
-			"mail_seal_keyring = %s: let the userdb return one, or "
-			"set an absolute path", path);
-		return NULL;
-	}
-	return keyring_store_file_init(mail_user_home_expand(user, path));
+	*error_r = t_strdup_printf("the user has no home directory for "
+		"mail_seal_keyring = %s: let the userdb return one, or set an "
+		"absolute path", setting);
+	return NULL;
 }
 
 static struct event *dict_event(struct mail_user *user)
@@ -58,11 +66,26 @@ dict_store(struct mail_user *user, const char *uri, const char **error_r)
 	return store;
 }
 
+/* The dict, and in it what was in the file. */
+static struct keyring_store *
+dict_store_filled(struct mail_user *user, struct mail_seal_user *suser,
+		  const char **error_r)
+{
+	const char *path = file_path(user, suser->set.keyring);
+	struct keyring_store *store = dict_store(user, suser->set.dict,
+						 error_r);
+
+	if (store != NULL && path != NULL &&
+	    mail_seal_move_keyring(user, store, path, error_r) < 0)
+		keyring_store_deinit(&store);
+	return store;
+}
+
 struct keyring_store *
 mail_seal_keyring_store(struct mail_user *user, struct mail_seal_user *suser,
 			const char **error_r)
 {
-	if (suser->set.dict != NULL)
-		return dict_store(user, suser->set.dict, error_r);
-	return file_store(user, suser->set.keyring, error_r);
+	return suser->set.dict != NULL ?
+		dict_store_filled(user, suser, error_r) :
+		file_store(user, suser->set.keyring, error_r);
 }

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from harness import age, disk, keyring
-from harness.config import Setup
+from harness.config import MAIL_UID, Setup
 from harness.dict import TIMEOUT_SECONDS, Postgres, Redis, Sqlite, wait_until
 from harness.seal import enrol
 from harness.server import dovecot_version
@@ -21,35 +21,49 @@ MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
 OUR_LOG = "mail_seal|dict|keyring|redis|sql|lda|lmtp|server terminated"
 
 
-@pytest.fixture(scope="module")
-def redis():
+def make_redis():
     if not shutil.which("redis-server"):
         pytest.skip("redis-server isn't installed")
-    server = Redis()
-    yield server
-    server.remove()
+    return Redis()
 
 
-@pytest.fixture(scope="module")
-def sqlite():
-    database = Sqlite()
-    yield database
-    database.remove()
-
-
-@pytest.fixture(scope="module")
-def pgsql():
+def make_postgres():
     if not Postgres.is_installed():
         pytest.skip("PostgreSQL isn't installed")
-    server = Postgres()
-    yield server
-    server.remove()
+    return Postgres()
+
+
+MAKE = {"redis": make_redis, "sqlite": Sqlite, "pgsql": make_postgres}
+_servers = []
 
 
 @pytest.fixture(scope="module")
-def store(request):
+def databases():
+    """Made when they are asked for, and kept for all tests."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = MAKE[name]()
+        return made[name]
+
+    yield get
+    # Some notice that a database goes.
+    for server in _servers:
+        server.allow_log(OUR_LOG)
+    for database in made.values():
+        database.remove()
+
+
+@pytest.fixture
+def redis(databases):
+    return databases("redis")
+
+
+@pytest.fixture
+def store(request, databases):
     """The database whose name is the parameter of the test."""
-    return request.getfixturevalue(request.param)
+    return databases(request.param)
 
 
 ALL = pytest.mark.parametrize("store", ["redis", "sqlite", "pgsql"],
@@ -59,7 +73,9 @@ ALL = pytest.mark.parametrize("store", ["redis", "sqlite", "pgsql"],
 def pair_of(serve, store):
     """Two Dovecots, each with mail of its own, and one store of keyrings."""
     name = type(store).__name__
-    return serve(store.setup(f"{name}-1")), serve(store.setup(f"{name}-2"))
+    pair = serve(store.setup(f"{name}-1")), serve(store.setup(f"{name}-2"))
+    _servers.extend(pair)
+    return pair
 
 
 def user_of(one, two):
@@ -335,6 +351,75 @@ def test_keyring_that_is_shown_no_more(serve, redis):
     assert redis.get(here) != ""
     assert deliver(two, there) == 250
     assert enrolments(one, two) == 1
+
+
+def put_keyring(user, text):
+    with open(keyring.path(user), "w", encoding="ascii") as file:
+        file.write(text)
+    os.chmod(keyring.path(user), 0o600)
+    os.chown(keyring.path(user), MAIL_UID, MAIL_UID)
+
+
+def made_elsewhere(serve, user):
+    """The keyring file that this user has on a server without a dict."""
+    server = serve(Setup())
+    elsewhere = enrol(server, server.user(user.name))
+    text = keyring.read(elsewhere)
+    os.unlink(keyring.path(elsewhere))
+    return text
+
+
+@ALL
+@pytest.mark.parametrize("first", [deliver, is_locked])
+def test_keyring_file_is_moved(serve, store, first):
+    """By whatever comes across it, and once."""
+    one, two = pair_of(serve, store)
+    here, there = user_of(one, two)
+    text = made_elsewhere(serve, here)
+    # Homes may lie on both.
+    put_keyring(here, text)
+    put_keyring(there, text)
+    first(one, here)
+    assert stored(store, here).startswith(text)
+    assert not os.path.exists(keyring.path(here))
+    with open(f"{keyring.path(here)}.moved", encoding="ascii") as file:
+        assert file.read() == text
+    assert deliver(two, there) == 250
+    assert not os.path.exists(keyring.path(there))
+    assert reads(two, there)
+    assert not is_locked(one, here)
+    assert enrolments(one, two) == 0
+    one.expect_log("mail_seal: Moved keyring file .* to keyring of .* in the "
+                   "dict, and renamed it to .*[.]moved")
+
+
+def test_another_keyring_file_is_left(serve, redis):
+    one, two = pair_of(serve, redis)
+    here, there = user_of(one, two)
+    text = made_elsewhere(serve, here)
+    enrol(one, here)
+    before = redis.dump(here)
+    put_keyring(there, text)
+    assert deliver(two, there) == 250
+    assert reads(two, there)
+    assert keyring.read(there) == text
+    assert redis.dump(here) == before
+    two.expect_log("mail_seal: keyring file .* is not used: .* is another one")
+
+
+def test_damaged_keyring_file_is_no_missing_one(serve, redis):
+    one, two = pair_of(serve, redis)
+    here, _ = user_of(one, two)
+    text = made_elsewhere(serve, here)
+    put_keyring(here, text[:-100])
+    one.allow_log(OUR_LOG)
+    assert is_locked(one, here)
+    assert deliver(one, here) == 451
+    assert keyring.read(here) == text[:-100]
+    assert redis.keys(here) == []
+    put_keyring(here, text)
+    assert not is_locked(one, here)
+    assert redis.get(here).startswith(text)
 
 
 REFUSED = [
