@@ -13,6 +13,7 @@ import pytest
 from harness import age, disk, keyring
 from harness.config import MAIL_UID, Setup
 from harness.dict import TIMEOUT_SECONDS, Postgres, Redis, Sqlite, wait_until
+from harness.doveadm import seal_user
 from harness.seal import enrol
 from harness.server import dovecot_version
 from harness.wire import Imap, Lmtp, Pop3, lmtp
@@ -169,62 +170,79 @@ def test_first_logins_at_once(serve, store):
         except (AssertionError, EOFError, OSError) as error:
             results.append(error)
 
-    threads = [threading.Thread(target=first_login, args=args)
-               for args in [(one, here), (two, there)] * 4]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_all([lambda at=at: first_login(*at)
+             for at in [(one, here), (two, there)] * 4])
     assert results == [False] * 8
     assert enrolments(one, two) == 1
     assert deliver(one, here) == deliver(two, there) == 250
     assert reads(one, here) and reads(two, there)
 
 
-@contextlib.contextmanager
-def stopped(store):
-    store.stop()
-    try:
-        yield
-    finally:
-        store.start()
+@ALL
+def test_doveadm(serve, store):
+    """Enrolled by root at one, and changed there while open at the other."""
+    one, two = pair_of(serve, store)
+    here, there = user_of(one, two)
+    row = seal_user(one, here, "enroll", password=here.password).row
+    assert row["result"] == "enrolled"
+    assert deliver(two, there) == 250
+    with Imap(two, there) as imap:
+        imap.select()
+        for label in "phone", "tablet":
+            seal_user(one, here, "slot add", "--label", label,
+                      password=[here.password, f"{label}'s own"])
+        seal_user(one, here, "slot remove", "phone", password=here.password)
+        seal_user(one, here, "password", old_password=here.password,
+                  new_password="battery staple")
+        assert imap.body(1).endswith(MESSAGE)
+    row = seal_user(two, there, "status").row
+    assert row["password_slots"] == 2
+    assert row["keyring"].endswith("in the dict")
+    text = stored(store, here)
+    assert keyring.open_password_slot(text, "battery staple") == \
+        keyring.open_password_slot(text, "tablet's own")
+    for password in here.password, "phone's own":
+        with pytest.raises(keyring.WrongPassword):
+            keyring.open_password_slot(text, password)
+    for user in here, there:
+        assert not os.path.exists(keyring.path(user))
 
 
 @ALL
-def test_store_that_is_down(serve, store):
+def test_slots_changed_at_once(serve, store):
+    """No change undoes another."""
     one, two = pair_of(serve, store)
     here, there = user_of(one, two)
     enrol(one, here)
-    new, _ = user_of(one, two)
-    before = stored(store, here)
-    for server in one, two:
-        server.allow_log(OUR_LOG)
-    with Imap(two, there) as unlocked:
-        with stopped(store):
-            assert is_locked(one, here)
-            assert is_locked(one, new)
-            assert deliver(two, there) == 451
-            assert deliver(two, new) == 451
-            assert lda(two, there) == os.EX_TEMPFAIL
-            # Who has the keys goes on.
-            unlocked.append(MESSAGE)
-            unlocked.select()
-            assert unlocked.body(1) == MESSAGE
-            locked = Imap(one, here)
-            assert locked.append_cmd(MESSAGE).status == "NO"
-        # Delivery is as before; to open mail takes a new login.
-        with locked:
-            wait_until(lambda: locked.append_cmd(MESSAGE).status == "OK",
-                       "Dovecot's connection")
-            assert locked.cmd("SELECT INBOX").status == "NO"
-    wait_until(lambda: not is_locked(one, here), "Dovecot's connection")
-    assert stored(store, here) == before
-    assert enrolments(one, two) == 1
-    assert reads(one, here)
-    assert deliver(two, there) == 250
-    assert reads(two, there, 2)
-    assert not is_locked(one, new)
-    one.expect_log("mail_seal: Session is locked: keyring of .* in the dict: ")
+    results = []
+
+    def change(server, user, name):
+        for number in range(3):
+            label = f"the phone {name}-{number}"
+            results.append(seal_user(
+                server, user, "slot add", "--label", label, check=False,
+                password=[user.password, label]))
+            if number == 1:
+                results.append(seal_user(server, user, "slot remove", label,
+                                         check=False, password=label))
+
+    run_all([lambda name=name, at=at: change(*at, name)
+             for name, at in zip("abcdef", [(one, here), (two, there)] * 3)])
+    assert [done.err for done in results if done.code != 0] == []
+    rows = seal_user(two, there, "slot list").rows
+    assert sorted(row["label"] for row in rows) == \
+        [""] + [f"the phone {name}-{number}" for name in "abcdef" for number in (0, 2)]
+    text = stored(store, here)
+    for password in here.password, "the phone a-0", "the phone f-2":
+        assert keyring.open_password_slot(text, password)
+
+
+def run_all(functions):
+    threads = [threading.Thread(target=function) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def test_redis_that_hangs(serve, redis):
@@ -261,7 +279,15 @@ def test_redis_is_killed_between_operations(serve, redis):
         redis.stop()
         redis.start()
         assert deliver(two, there) == 250
+        seal_user(two, there, "slot add", "--label", "phone",
+                  password=[there.password, "phone's own"])
+        redis.stop()
+        redis.start()
         assert reads(two, there)
+        seal_user(one, here, "slot remove", "phone", password="phone's own")
+        redis.stop()
+        redis.start()
+        assert len(seal_user(two, there, "slot list").rows) == 1
     assert enrolments(one, two) == 5
 
 
@@ -462,3 +488,80 @@ def test_keys_must_not_expire(own_server, redis):
     assert is_locked(server, user)
     server.expect_log("expire_secs is not for keys")
     assert redis.keys(user) == []
+
+
+# Last, as connections that broke are noticed late: a dict process that has one
+# while PostgreSQL is down answers after 30 seconds.
+
+
+@contextlib.contextmanager
+def stopped(store):
+    store.stop()
+    try:
+        yield
+    finally:
+        store.start()
+
+
+def connected_again(server, user):
+    """Dovecot's SQL drivers wait for a while between tries to connect, each dict
+    process by itself."""
+    return [deliver(server, user) for _ in range(4)] == [250] * 4
+
+
+@ALL
+def test_store_that_is_down(serve, store):
+    one, two = pair_of(serve, store)
+    here, there = user_of(one, two)
+    enrol(one, here)
+    new, _ = user_of(one, two)
+    before = stored(store, here)
+    for server in one, two:
+        server.allow_log(OUR_LOG)
+    with Imap(two, there) as unlocked:
+        with stopped(store):
+            assert is_locked(one, here)
+            assert is_locked(one, new)
+            assert deliver(two, there) == 451
+            assert deliver(two, new) == 451
+            assert lda(two, there) == os.EX_TEMPFAIL
+            for verb, secrets in [("status", {}),
+                                  ("password", {"password": [
+                                      here.password, "battery staple"]})]:
+                done = seal_user(one, here, verb, check=False, **secrets)
+                assert done.code == os.EX_TEMPFAIL
+                assert f"keyring of {here.name} in the dict: " in done.err
+            # Who has the keys goes on.
+            unlocked.append(MESSAGE)
+            unlocked.select()
+            assert unlocked.body(1) == MESSAGE
+            locked = Imap(one, here)
+            assert locked.append_cmd(MESSAGE).status == "NO"
+        for server, user in (one, here), (two, there):
+            wait_until(lambda: connected_again(server, user), "the dict")
+        delivered = len(disk.stored(two, there))
+        # Delivery is as before; to open mail takes a new login.
+        with locked:
+            locked.append(MESSAGE)
+            assert locked.cmd("SELECT INBOX").status == "NO"
+    assert stored(store, here) == before
+    assert enrolments(one, two) == 1
+    assert not is_locked(one, here)
+    assert reads(two, there, delivered)
+    assert not is_locked(one, new)
+    one.expect_log("mail_seal: Session is locked: keyring of .* in the dict: ")
+
+
+@ALL
+def test_store_that_is_restarted(serve, store):
+    """Between two logins: nobody notices."""
+    one, two = pair_of(serve, store)
+    here, there = user_of(one, two)
+    # Each of these has a dict process, whose connection then breaks.
+    run_all([lambda: enrol(one, here)] * 4)
+    for server in one, two:
+        server.allow_log(OUR_LOG)
+    with stopped(store):
+        pass
+    assert not any(is_locked(one, here) for _ in range(8))
+    assert [deliver(two, there) for _ in range(8)] == [250] * 8

@@ -10,6 +10,7 @@ import pytest
 
 from harness import age, disk, keyring
 from harness.config import MAIL_UID, Setup
+from harness.doveadm import seal
 from harness.seal import enrolled
 from harness.wire import Imap, Lmtp, lmtp
 
@@ -169,6 +170,35 @@ def test_twenty_first_logins_at_once(server):
     assert results == [False] * 20
     assert len(re.findall("Enrolled: ", server.new_log())) == 1
     assert not glob.glob(f"{user.home}/mail-seal.keyring.*")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_root_leaves_the_owner_all_files(serve, several):
+    """A keyring that only root can read would lock its user out."""
+    server = serve(Setup(settings=(("mail_seal_keyring", "~/a/b/key"),)))
+    user = server.user()
+    # Asked for all users, as several are served.
+    server.allow_log("User iteration isn't currently supported")
+    listed = f"{server.base}/users.list"
+    with open(listed, "w", encoding="ascii") as file:
+        file.write(f"{user.name}\n")
+    changes = [(["enroll", "-F", listed, "--recovery"], {})] \
+        if several else [
+        (["enroll", "-u", user.name], {"password": user.password}),
+        (["slot", "add", "--label", "x", "-u", user.name],
+         {"password": [user.password, "the phone's"]}),
+        (["slot", "remove", "x", "-u", user.name],
+         {"password": user.password})]
+    for words, secrets in changes:
+        seal(server, *words, **secrets)
+        names = {}
+        for path in glob.glob(f"{user.home}/a/**", recursive=True,
+                              include_hidden=True):
+            found = os.stat(path)
+            names[os.path.basename(path.rstrip("/"))] = oct(found.st_mode)
+            assert (found.st_uid, found.st_gid) == (MAIL_UID, MAIL_UID)
+        assert names == {"a": "0o40700", "b": "0o40700", "key": "0o100600"}
+    assert deliver(server, user) == 250
 
 
 def test_home_that_cannot_be_written(server):
