@@ -93,11 +93,22 @@ static int run_add(struct seal_cmd_context *cmd, struct mail_user *user)
 	return seal_change_run_and_print(&change);
 }
 
+/* The slot to remove may be named with or without --label. */
+static const char *slot_name(const struct seal_cmd_context *cmd)
+{
+	const char *name = seal_cmd_str(cmd, "slot");
+
+	return name != NULL ? name : seal_cmd_str(cmd, "label");
+}
+
 static void start_remove(struct seal_cmd_context *cmd)
 {
 	bool forget = seal_cmd_flag(cmd, "forget-old");
 
-	if (forget == seal_cmd_has(cmd, "slot")) {
+	if (seal_cmd_has(cmd, "slot") && seal_cmd_has(cmd, "label")) {
+		seal_cmd_fail_start(cmd, EX_USAGE, "which slot? --label and a "
+			"slot are given");
+	} else if (forget == (slot_name(cmd) != NULL)) {
 		seal_cmd_fail_start(cmd, EX_USAGE, forget ?
 			"--forget-old removes earlier identities and no slot" :
 			"which slot? Give its number or label, as doveadm seal "
@@ -111,7 +122,7 @@ static int
 find_slot(struct seal_change *change, unsigned int *idx_r,
 	  const char **error_r)
 {
-	const char *name = seal_cmd_str(change->cmd, "slot");
+	const char *name = slot_name(change->cmd);
 	const struct keyring_slot *slots;
 	unsigned int i, count, number;
 
@@ -210,12 +221,13 @@ struct doveadm_cmd_ver2 seal_cmd_slot_remove = {
 	.cmd = seal_cmd_exec,
 	.mail_cmd = alloc_remove,
 	.usage = DOVEADM_CMD_MAIL_USAGE_PREFIX SEAL_OPENING_USAGE
-		"[--force] <slot>|--forget-old",
+		"[--force] <slot>|--label <label>|--forget-old",
 DOVEADM_CMD_PARAMS_START
 DOVEADM_CMD_MAIL_COMMON
 SEAL_SECRET_PARAMS
 DOVEADM_CMD_PARAM('\0', "force", CMD_PARAM_BOOL, 0)
 DOVEADM_CMD_PARAM('\0', "forget-old", CMD_PARAM_BOOL, 0)
+DOVEADM_CMD_PARAM('\0', "label", CMD_PARAM_STR, 0)
 DOVEADM_CMD_PARAM('\0', "slot", CMD_PARAM_STR, CMD_PARAM_FLAG_POSITIONAL)
 DOVEADM_CMD_PARAMS_END
 };

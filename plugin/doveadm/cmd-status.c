@@ -17,12 +17,23 @@ static const char *const columns[] = {
 #define FIRST_NUMBER 3
 #define LAST_NUMBER 8
 
-/* With --count there is a row for each mailbox instead. */
+/* With --count there is a row for each mailbox, with these beside the others. */
 static const char *const count_columns[] = {
-	"enrolled", "mailbox",
-	"sealed", "sealed_bytes", "plain", "plain_bytes", "damaged"
+	"mailbox", "sealed", "sealed_bytes", "plain", "plain_bytes", "damaged"
 };
-#define FIRST_COUNT 2
+#define FIRST_COUNT 1
+
+struct status {
+	struct seal_cmd_context *cmd;
+	struct mail_user *user;
+	/* "yes", "no", "userdb", "unknown" */
+	const char *enrolled;
+	/* Where the keyring is, or why there is none. */
+	const char *place;
+	/* NULL if there is none, or it can't be read. */
+	const struct keyring *keyring;
+	bool printed;
+};
 
 static void print_number_header(const char *name)
 {
@@ -35,94 +46,20 @@ static void start_status(struct seal_cmd_context *cmd)
 {
 	unsigned int i;
 
-	if (seal_cmd_flag(cmd, "count")) {
-		for (i = 0; i < N_ELEMENTS(count_columns); i++) {
-			if (i >= FIRST_COUNT)
-				print_number_header(count_columns[i]);
-			else
-				doveadm_print_header_simple(count_columns[i]);
-		}
-		return;
-	}
 	for (i = 0; i < N_ELEMENTS(columns); i++) {
 		if (i >= FIRST_NUMBER && i <= LAST_NUMBER)
 			print_number_header(columns[i]);
 		else
 			doveadm_print_header_simple(columns[i]);
 	}
-}
-
-struct count {
-	struct seal_cmd_context *cmd;
-	struct mail_user *user;
-	const char *enrolled;
-	unsigned int rows;
-};
-
-static void print_count(struct count *count, const char *mailbox,
-			const struct mail_seal_scan *scan)
-{
-	doveadm_print(count->enrolled);
-	doveadm_print(mailbox);
-	doveadm_print_num(scan->sealed);
-	doveadm_print_num(scan->sealed_bytes);
-	doveadm_print_num(scan->plain);
-	doveadm_print_num(scan->plain_bytes);
-	doveadm_print_num(scan->damaged);
-	count->rows++;
-}
-
-/* A mailbox that can't be looked at isn't the end. */
-static int count_mailbox(struct mailbox *box, void *context)
-{
-	struct count *count = context;
-	struct mail_seal_scan scan;
-
-	i_zero(&scan);
-	if (seal_scan_mailbox(count->cmd, count->user, box, NULL, &scan) == 0)
-		print_count(count, mailbox_get_vname(box), &scan);
-	return 0;
-}
-
-static int
-count_mailboxes(struct seal_cmd_context *cmd, struct mail_user *user,
-		const char *enrolled)
-{
-	struct count count = {
-		.cmd = cmd,
-		.user = user,
-		.enrolled = enrolled,
-	};
-	struct mail_seal_scan none;
-	int ret;
-
-	ret = seal_visit_mailboxes(cmd, user, MAILBOX_FLAG_READONLY,
-				   count_mailbox, &count);
-	i_zero(&none);
-	/* Everybody has a row. */
-	if (count.rows == 0)
-		print_count(&count, "", &none);
-	return ret < 0 || cmd->ctx.exit_code != 0 ? -1 : 0;
-}
-
-/* For who has no keyring, or none that can be read. Returns 0, or -1 if the
-   mailboxes are to be counted and can't be. */
-static int
-print_without(struct seal_cmd_context *cmd, struct mail_user *user,
-	      const char *enrolled, const char *keyring)
-{
-	unsigned int i;
-
-	if (seal_cmd_flag(cmd, "count"))
-		return count_mailboxes(cmd, user, enrolled);
-	doveadm_print(enrolled);
-	doveadm_print("");
-	doveadm_print(keyring);
-	for (i = FIRST_NUMBER; i <= LAST_NUMBER; i++)
-		doveadm_print_num(0);
-	doveadm_print("");
-	doveadm_print("");
-	return 0;
+	if (!seal_cmd_flag(cmd, "count"))
+		return;
+	for (i = 0; i < N_ELEMENTS(count_columns); i++) {
+		if (i >= FIRST_COUNT)
+			print_number_header(count_columns[i]);
+		else
+			doveadm_print_header_simple(count_columns[i]);
+	}
 }
 
 static const char *earlier_str(const struct keyring *keyring)
@@ -140,74 +77,127 @@ static const char *earlier_str(const struct keyring *keyring)
 	return str_c(str);
 }
 
-static void
-print_keyring(const struct keyring_store *store, const struct keyring *keyring)
+/* The columns that are not of a mailbox. */
+static void print_user(struct status *status)
 {
+	const struct keyring *keyring = status->keyring;
 	struct keyring_slot_counts counts;
 
-	keyring_count(keyring, &counts);
-	doveadm_print("yes");
-	doveadm_print(seal_recipients_str(keyring));
-	doveadm_print(keyring_store_name(store));
+	i_zero(&counts);
+	if (keyring != NULL)
+		keyring_count(keyring, &counts);
+	doveadm_print(status->enrolled);
+	doveadm_print(keyring == NULL ? "" : seal_recipients_str(keyring));
+	doveadm_print(status->place);
 	doveadm_print_num(counts.password);
 	doveadm_print_num(counts.recovery);
 	doveadm_print_num(counts.escrow);
 	doveadm_print_num(counts.link + counts.unknown);
 	doveadm_print_num(counts.marked);
 	doveadm_print_num(counts.unlisted);
-	doveadm_print(earlier_str(keyring));
-	doveadm_print(seal_slots_str(keyring));
+	doveadm_print(keyring == NULL ? "" : earlier_str(keyring));
+	doveadm_print(keyring == NULL ? "" : seal_slots_str(keyring));
+	status->printed = TRUE;
+}
+
+static void print_count(struct status *status, const char *mailbox,
+			const struct mail_seal_scan *scan)
+{
+	print_user(status);
+	doveadm_print(mailbox);
+	doveadm_print_num(scan->sealed);
+	doveadm_print_num(scan->sealed_bytes);
+	doveadm_print_num(scan->plain);
+	doveadm_print_num(scan->plain_bytes);
+	doveadm_print_num(scan->damaged);
+}
+
+/* A mailbox that can't be looked at isn't the end. */
+static int count_mailbox(struct mailbox *box, void *context)
+{
+	struct status *status = context;
+	struct mail_seal_scan scan;
+
+	i_zero(&scan);
+	if (seal_scan_mailbox(status->cmd, status->user, box, NULL, &scan) == 0)
+		print_count(status, mailbox_get_vname(box), &scan);
+	return 0;
+}
+
+static int count_mailboxes(struct status *status)
+{
+	struct mail_seal_scan none;
+	int ret;
+
+	ret = seal_visit_mailboxes(status->cmd, status->user,
+				   MAILBOX_FLAG_READONLY, count_mailbox,
+				   status);
+	i_zero(&none);
+	/* Everybody has a row. */
+	if (!status->printed)
+		print_count(status, "", &none);
+	return ret < 0 || status->cmd->ctx.exit_code != 0 ? -1 : 0;
+}
+
+static int print_status(struct status *status)
+{
+	if (seal_cmd_flag(status->cmd, "count"))
+		return count_mailboxes(status);
+	print_user(status);
+	return 0;
+}
+
+/* The error is told, and shown in a row as well. */
+static int print_unknown(struct status *status, const char *error)
+{
+	(void)seal_cmd_fail(status->cmd, status->user, EX_TEMPFAIL, "%s",
+			    error);
+	status->enrolled = "unknown";
+	(void)print_status(status);
+	return -1;
 }
 
 static int
-status_of_store(struct seal_cmd_context *cmd, struct mail_user *user,
-		struct keyring_store *store)
+status_of_store(struct status *status, struct keyring_store *store)
 {
 	struct keyring *keyring;
 	const char *error;
 	int ret;
 
+	status->place = keyring_store_name(store);
 	ret = keyring_store_load(store, &keyring, &error);
-	if (ret < 0) {
-		(void)seal_cmd_fail(cmd, user, EX_TEMPFAIL, "%s", error);
-		(void)print_without(cmd, user, "unknown",
-				    keyring_store_name(store));
-		return -1;
+	if (ret < 0)
+		return print_unknown(status, error);
+	status->enrolled = ret > 0 ? "yes" : "no";
+	if (ret == 0)
+		return print_status(status);
+	if (keyring_store_notice(store) != NULL) {
+		e_warning(status->user->event, "%s",
+			  keyring_store_notice(store));
 	}
-	if (ret == 0) {
-		return print_without(cmd, user, "no",
-				     keyring_store_name(store));
-	}
-	if (keyring_store_notice(store) != NULL)
-		e_warning(user->event, "%s", keyring_store_notice(store));
-	if (seal_cmd_flag(cmd, "count"))
-		ret = count_mailboxes(cmd, user, "yes");
-	else {
-		print_keyring(store, keyring);
-		ret = 0;
-	}
+	status->keyring = keyring;
+	ret = print_status(status);
 	keyring_free(&keyring);
 	return ret;
 }
 
 static int run_status(struct seal_cmd_context *cmd, struct mail_user *user)
 {
+	struct status status = { .cmd = cmd, .user = user, .place = "" };
 	struct keyring_store *store;
 	const char *error;
 	int ret;
 
 	error = seal_no_keyring_reason(user);
 	if (error != NULL) {
-		return print_without(cmd, user,
-				     mail_seal_user_is_sealed(user) ?
-				     "userdb" : "no", error);
+		status.enrolled = mail_seal_user_is_sealed(user) ?
+			"userdb" : "no";
+		status.place = error;
+		return print_status(&status);
 	}
-	if (mail_seal_user_store_init(user, &store, &error) < 0) {
-		(void)seal_cmd_fail(cmd, user, EX_TEMPFAIL, "%s", error);
-		(void)print_without(cmd, user, "unknown", "");
-		return -1;
-	}
-	ret = status_of_store(cmd, user, store);
+	if (mail_seal_user_store_init(user, &store, &error) < 0)
+		return print_unknown(&status, error);
+	ret = status_of_store(&status, store);
 	keyring_store_deinit(&store);
 	return ret;
 }

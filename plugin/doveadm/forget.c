@@ -23,8 +23,8 @@ struct forget {
 	struct seal_change change;
 	/* The open identities with which all mailboxes were looked through. */
 	struct age_identities *identities;
-	/* Messages that need an earlier one, by mailbox. */
-	string_t *needed;
+	/* Messages that need an earlier one, and those that may, by mailbox. */
+	string_t *needed, *unknown;
 };
 
 /* Sleep until deliveries of before the last rotation are over. */
@@ -55,23 +55,26 @@ static unsigned int count_needed(const struct mail_seal_scan *scan)
 	return sum;
 }
 
+static void add_count(string_t *str, struct mailbox *box, unsigned int count)
+{
+	if (count > 0) {
+		str_printfa(str, "%s%s: %u", str_len(str) == 0 ? "" : ", ",
+			    mailbox_get_vname(box), count);
+	}
+}
+
 static int look_through(struct mailbox *box, void *context)
 {
 	struct forget *forget = context;
 	struct mail_seal_scan scan;
-	unsigned int needed;
 
 	i_zero(&scan);
 	t_array_init(&scan.earlier, 8);
 	if (seal_scan_mailbox(forget->change.cmd, forget->change.user, box,
 			      forget->identities, &scan) < 0)
 		return -1;
-	needed = count_needed(&scan);
-	if (needed > 0) {
-		str_printfa(forget->needed, "%s%s: %u",
-			    str_len(forget->needed) == 0 ? "" : ", ",
-			    mailbox_get_vname(box), needed);
-	}
+	add_count(forget->needed, box, count_needed(&scan));
+	add_count(forget->unknown, box, scan.damaged);
 	return 0;
 }
 
@@ -106,6 +109,14 @@ static int forget_unneeded(struct forget *forget)
 			DOVEADM_EX_NOTPOSSIBLE, "messages still need the "
 			"earlier identities, nothing was changed (%s): run "
 			"doveadm seal reseal first", str_c(forget->needed));
+	}
+	if (str_len(forget->unknown) > 0 &&
+	    !seal_cmd_flag(change->cmd, "force")) {
+		return seal_cmd_fail(change->cmd, change->user,
+			DOVEADM_EX_NOTPOSSIBLE, "messages that can't be read "
+			"or are damaged may need the earlier identities, "
+			"nothing was changed (%s): see above, and say --force "
+			"to give them up", str_c(forget->unknown));
 	}
 	return seal_change_run_and_print(change);
 }
@@ -145,6 +156,7 @@ int seal_forget_old(struct seal_cmd_context *cmd, struct mail_user *user)
 			.apply = apply_forget,
 		},
 		.needed = t_str_new(128),
+		.unknown = t_str_new(128),
 	};
 	int ret;
 

@@ -17,6 +17,9 @@
    like. A descriptor is read byte by byte, so that the next line is there for
    whoever reads it next. */
 
+/* What identities of age begin with, whatever their kind. */
+#define IDENTITY_PREFIX "AGE-SECRET-KEY-"
+
 static int wait_for_input(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
@@ -172,6 +175,12 @@ static char *trimmed_line(struct seal_secrets *secrets)
 	return start;
 }
 
+bool seal_line_is_identity(struct seal_secrets *secrets)
+{
+	return strncasecmp(trimmed_line(secrets), IDENTITY_PREFIX,
+			   strlen(IDENTITY_PREFIX)) == 0;
+}
+
 int seal_take_identity(struct seal_secrets *secrets, const char *what,
 		       const char **error_r)
 {
@@ -207,6 +216,24 @@ static bool is_user_name(const char *password, const char *username)
 		strcasecmp(password, t_strcut(username, '@')) == 0;
 }
 
+/* What is tried first by whoever guesses, and is long enough. */
+static bool is_common(const char *password)
+{
+	static const char *const common[] = {
+		"12345678", "123456789", "1234567890", "87654321", "abcd1234",
+		"abcdefgh", "baseball", "changeme", "computer", "football",
+		"iloveyou", "passw0rd", "password", "password1", "password123",
+		"princess", "q1w2e3r4", "qwerty123", "qwertyui", "qwertyuiop",
+		"sunshine", "superman", "trustno1", "welcome1",
+	};
+
+	for (unsigned int i = 0; i < N_ELEMENTS(common); i++) {
+		if (strcasecmp(password, common[i]) == 0)
+			return TRUE;
+	}
+	return FALSE;
+}
+
 static const char *weakness(const char *password, const char *username)
 {
 	size_t chars;
@@ -224,6 +251,8 @@ static const char *weakness(const char *password, const char *username)
 		return "it repeats one character";
 	if (is_user_name(password, username))
 		return "it is the user's name";
+	if (is_common(password))
+		return "it is one of the most common passwords";
 	return NULL;
 }
 

@@ -172,8 +172,8 @@ ask_opening(struct seal_cmd_context *cmd, const char **error_r)
 	struct seal_secrets *secrets = cmd->secrets;
 	bool password = (cmd->wanted & SEAL_SECRET_PASSWORD) != 0;
 	const char *prompt = !password ? "Recovery code: " :
-		(cmd->wanted & SEAL_SECRET_NEW) != 0 ? "Old password: " :
-		"Password: ";
+		strcmp(cmd->ctx.cmd->name, "seal password") == 0 ?
+		"Old password: " : "Password: ";
 	int ret;
 
 	if ((cmd->wanted & SEAL_SECRET_ASK) == 0 || !may_ask(cmd))
@@ -221,6 +221,14 @@ static int ask_new(struct seal_cmd_context *cmd, const char **error_r)
 	return alike ? 0 : -1;
 }
 
+static int
+take_identity(struct seal_cmd_context *cmd, const char *name,
+	      const char **error_r)
+{
+	return seal_take_identity(cmd->secrets,
+		t_strdup_printf("what --%s gives", name), error_r);
+}
+
 /* The first identity of a file that age-keygen wrote, too. */
 static int
 read_identity(struct seal_cmd_context *cmd, const char *name,
@@ -231,8 +239,19 @@ read_identity(struct seal_cmd_context *cmd, const char *name,
 			return -1;
 	} while (cmd->secrets->line[0] == '#' &&
 		 cmd->ctx.cctx->conn_type == DOVEADM_CONNECTION_TYPE_CLI);
-	return seal_take_identity(cmd->secrets,
-		t_strdup_printf("what --%s gives", name), error_r);
+	return take_identity(cmd, name, error_r);
+}
+
+/* The line is one that opens the keyring: a code or an identity can be told
+   from a password. */
+static int
+take_opening(struct seal_cmd_context *cmd, const char *name,
+	     const char **error_r)
+{
+	if (seal_line_is_identity(cmd->secrets))
+		return take_identity(cmd, name, error_r);
+	seal_take_password(cmd->secrets);
+	return 0;
 }
 
 static int
@@ -245,8 +264,7 @@ read_opening(struct seal_cmd_context *cmd, const struct sources *sources,
 		return ask_opening(cmd, error_r);
 	if (read_param(cmd, sources->password, error_r) < 0)
 		return -1;
-	seal_take_password(cmd->secrets);
-	return 0;
+	return take_opening(cmd, sources->password, error_r);
 }
 
 static int
@@ -260,6 +278,24 @@ read_new(struct seal_cmd_context *cmd, const struct sources *sources,
 	if (read_param(cmd, sources->new_password, error_r) < 0)
 		return -1;
 	return take_new(cmd, error_r);
+}
+
+/* Where a code alone opens the keyring and none was given, it may stand before
+   the new password. */
+static int
+read_code_and_new(struct seal_cmd_context *cmd, const struct sources *sources,
+		  const char **error_r)
+{
+	if (read_param(cmd, sources->new_password, error_r) < 0)
+		return -1;
+	if (seal_line_is_identity(cmd->secrets)) {
+		if (take_identity(cmd, sources->new_password, error_r) < 0)
+			return -1;
+		return read_new(cmd, sources, error_r);
+	}
+	if (take_new(cmd, error_r) < 0)
+		return -1;
+	return ask_opening(cmd, error_r);
 }
 
 /* From a doveadm, to this server. */
@@ -397,6 +433,10 @@ read_secrets(struct seal_cmd_context *cmd, int *exit_code_r,
 	    check_sources(cmd, &sources, error_r) < 0)
 		return -1;
 	*exit_code_r = EX_DATAERR;
+	if ((cmd->wanted & SEAL_SECRET_OPENING) != 0 &&
+	    (cmd->wanted & SEAL_SECRET_PASSWORD) == 0 &&
+	    sources.identity == NULL && sources.new_password != NULL)
+		return read_code_and_new(cmd, &sources, error_r);
 	if (read_opening(cmd, &sources, error_r) < 0)
 		return -1;
 	return read_new(cmd, &sources, error_r);

@@ -122,6 +122,16 @@ def test_one_descriptor_for_code_and_password(server, user):
     assert keyring.identity(user, NEW)
 
 
+def test_code_before_the_password(server, user):
+    """--password-fd alone: what opens the keyring first, then the new one."""
+    code = seal_user(server, user, "recovery new",
+                     password=user.password).row["recovery_code"]
+    seal_user(server, user, "recover", password=[code, NEW])
+    assert keyring.identity(user, NEW)
+    seal_user(server, user, "password", password=[code, "third one"])
+    assert keyring.identity(user, "third one")
+
+
 def test_identity_file(server, user):
     """As age-keygen writes it, with comments."""
     file = keyring.identity(user)

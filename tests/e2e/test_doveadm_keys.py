@@ -196,6 +196,7 @@ def test_password_of_who_is_not_enrolled(server):
     ("aaaaaaaaaaaa", "repeats one character"),
     ("Somebody@Example.org", "the user's name"),
     ("SOMEBODY", "the user's name"),
+    ("Password123", "most common passwords"),
 ])
 def test_weak_passwords(server, password, why):
     user = enrolled(server, name="somebody@example.org")
@@ -286,6 +287,11 @@ def test_slots(server):
     seal_user(server, user, "slot remove", "phone", password="phone's own")
     with pytest.raises(keyring.WrongPassword):
         keyring.identity(user, "phone's own")
+    assert len(seal_user(server, user, "slot list").rows) == 1
+    seal_user(server, user, "slot add", "--label", "phone",
+              password=[user.password, "phone's own"])
+    seal_user(server, user, "slot remove", "--label", "phone",
+              password=user.password)
     assert len(seal_user(server, user, "slot list").rows) == 1
 
 

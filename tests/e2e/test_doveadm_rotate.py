@@ -66,6 +66,8 @@ def test_count(server):
     assert [rows[name]["sealed"] for name in ("INBOX", "Other", "Empty")] == \
         [3, 1, 0]
     assert all(row["plain"] == row["damaged"] == 0 for row in rows.values())
+    [status] = seal_user(server, user, "status").rows
+    assert all(row | status == row for row in rows.values())
     sizes = sum(len(message.content) for message in
                 disk.stored(server, user))
     assert sum(row["sealed_bytes"] for row in rows.values()) == sizes
@@ -109,6 +111,31 @@ def test_forget_old(sdbox):
     assert seal_user(sdbox, user, "status").row["earlier"] == ""
     assert keyring.identity(user).count("AGE-SECRET-KEY-1") == 1
     assert_readable(sdbox, user, 3)
+
+
+def test_forget_old_beside_damaged_mail(sdbox):
+    """Nobody knows what a message needs that can't be read."""
+    user = enrolled(sdbox)
+    deliver(sdbox, user)
+    stored = disk.stored(sdbox, user)[1]
+    stored_content = stored.content
+    disk.replace(stored, b"age-encryption.org/v1\n-> X25519 broken\n")
+    seal_user(sdbox, user, "rotate", password=user.password)
+    assert seal_user(sdbox, user, "reseal", password=user.password,
+                     check=False).code != 0
+    before = keyring.read(user)
+    done = seal_user(sdbox, user, "slot remove", "--forget-old",
+                     password=user.password, check=False)
+    assert done.code == DATAERR
+    assert "INBOX: 1" in done.err and "--force" in done.err
+    assert keyring.read(user) == before
+    disk.replace(stored, stored_content)
+    seal_user(sdbox, user, "reseal", password=user.password)
+    disk.replace(disk.stored(sdbox, user)[1],
+                 b"age-encryption.org/v1\n-> X25519 broken\n")
+    seal_user(sdbox, user, "slot remove", "--forget-old", "--force",
+              password=user.password)
+    assert seal_user(sdbox, user, "status").row["earlier"] == ""
 
 
 def test_rotate_with_reseal_goes_on(server):

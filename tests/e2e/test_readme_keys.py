@@ -82,7 +82,7 @@ def test_commands_of_living_with_keys(own_server, tmp_path):
                [("Old password: ", OLD), *new_password(NEW)])
     anna = server.user("anna", NEW)
     readme.run("doveadm seal slot add -u anna --label phone",
-               [("Old password: ", NEW), *new_password(PHONE)])
+               [("Password: ", NEW), *new_password(PHONE)])
     assert "phone" in readme.run("doveadm seal slot list -u anna")
     readme.run("doveadm seal slot remove -u anna phone", PASSWORD)
 
