@@ -428,6 +428,8 @@ def preloaded(storage, folder, source):
     """A server where doveadm and Dovecot have these functions."""
     if os.environ.get("MAIL_SEAL_ASAN"):
         pytest.skip("the sanitizer needs LD_PRELOAD for itself")
+    # The configuration of 2.4 can't have a variable that isn't set.
+    os.environ.setdefault("KILL_AT", "0")
     library = folder / "preload.so"
     subprocess.run(["gcc", "-Wall", "-shared", "-fPIC", "-x", "c", "-",
                     "-o", library], input=source.encode(), check=True)
@@ -437,7 +439,7 @@ def preloaded(storage, folder, source):
         storage,
         more_23=f"import_environment = TZ LD_PRELOAD={library} KILL_AT\n",
         more_24=f"import_environment {{\n  LD_PRELOAD = {library}\n"
-        "  KILL_AT = %{env:KILL_AT | default('0')}\n}\n")
+        "  KILL_AT = %{env:KILL_AT}\n}\n")
 
 
 @pytest.mark.parametrize("storage", ["maildir", "sdbox"])
@@ -813,6 +815,9 @@ def test_killed_at_any_moment(store):
 
 
 def complete_after_kills(store, bodies, expected):
+    if store.server.setup.storage == "mdbox":
+        # A file that has none but expunged messages isn't touched.
+        store.server.doveadm("purge", "-u", store.user.name)
     store.ok("unseal")
     assert set(map(digest,
                    disk.contents(store.server, store.user))) == expected
@@ -842,20 +847,20 @@ def test_killed_at_each_step(own_server, storage, tmp_path):
     expected = set(map(digest, disk.contents(store.server, store.user)))
     # A number that mdbox wanted to give is taken: it looks at all files anew.
     store.server.allow_log("already exists|rebuilding|ebuil")
-    step, killed = 0, True
+    step, killed, mode = 0, True, "seal"
     while killed:
         step += 1
-        for mode in ("seal", "unseal"):
-            environment = dict(os.environ, KILL_AT=str(step))
-            counts = finish(store.start(mode, env=environment))
-            killed = counts.code == -signal.SIGKILL
-            assert killed or counts.code == 0, counts.err
-            remove_dotlocks(store)
-            check_after_kill(store, expected)
-            if step % 2 == 0:
-                come_and_go(store)
-            store.ok(mode)
-            check_after_kill(store, expected)
-            assert leftovers(store) == []
+        environment = dict(os.environ, KILL_AT=str(step))
+        counts = finish(store.start(mode, env=environment))
+        killed = counts.code == -signal.SIGKILL
+        assert killed or counts.code == 0, counts.err
+        remove_dotlocks(store)
+        check_after_kill(store, expected)
+        if step % 3 == 0:
+            come_and_go(store)
+        store.ok(mode)
+        check_after_kill(store, expected)
+        assert leftovers(store) == []
+        mode = "unseal" if mode == "seal" else "seal"
     assert step > 20
     complete_after_kills(store, bodies, expected)
