@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "imap-common.h"
-#include "imap-commands.h"
 #include "module-dir.h"
 #include "mail/mail-seal-user.h"
 #include "imap-mail-seal-private.h"
@@ -39,28 +38,12 @@ static void imap_mail_seal_client_created(struct client **client)
 		client_send_line(*client, t_strdup_printf("* OK [ALERT] %s",
 			mail_seal_user_get_locked_text(user)));
 	}
-	if (mail_seal_user_is_sealed(user))
+	if (mail_seal_user_is_sealed(user)) {
 		answer_no_on_failure(*client);
+		imap_mail_seal_bye_client_created(*client);
+	}
 	if (next_hook_client_created != NULL)
 		next_hook_client_created(client);
-}
-
-static void before_command(struct client_command_context *cmd ATTR_UNUSED)
-{
-}
-
-/* A client logs in again by itself, and all is well; NO to each new message
-   would not be. Not while another command sends something. */
-static void after_command(struct client_command_context *cmd)
-{
-	struct client *client = cmd->client;
-
-	if (cmd->tagline_sent && client->output_cmd_lock == NULL &&
-	    !client->disconnected &&
-	    mail_seal_user_has_lost_keys(client->user)) {
-		client_disconnect_with_error(client, "The keys of your mailbox "
-			"were changed, please log in again.");
-	}
 }
 
 void imap_mail_seal_plugin_init(struct module *module ATTR_UNUSED)
@@ -69,7 +52,7 @@ void imap_mail_seal_plugin_init(struct module *module ATTR_UNUSED)
 		return;
 	next_hook_client_created =
 		imap_client_created_hook_set(imap_mail_seal_client_created);
-	command_hook_register(before_command, after_command);
+	imap_mail_seal_bye_init();
 	imap_mail_seal_commands_init();
 	imap_mail_seal_fetch_init();
 }
@@ -80,6 +63,6 @@ void imap_mail_seal_plugin_deinit(void)
 		return;
 	imap_mail_seal_fetch_deinit();
 	imap_mail_seal_commands_deinit();
-	command_hook_unregister(before_command, after_command);
+	imap_mail_seal_bye_deinit();
 	imap_client_created_hook_set(next_hook_client_created);
 }

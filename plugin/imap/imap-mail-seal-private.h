@@ -14,6 +14,12 @@ void imap_mail_seal_plugin_deinit(void);
 void imap_mail_seal_commands_init(void);
 void imap_mail_seal_commands_deinit(void);
 
+/* bye.c: a session whose keys another process has changed is ended. */
+struct client;
+void imap_mail_seal_bye_init(void);
+void imap_mail_seal_bye_deinit(void);
+void imap_mail_seal_bye_client_created(struct client *client);
+
 /* fetch.c: FETCH authenticates a message before it promises its size. */
 void imap_mail_seal_fetch_init(void);
 void imap_mail_seal_fetch_deinit(void);

@@ -190,16 +190,12 @@ rewrite_form_verify(struct rewrite_form *form, const char **error_r)
 static struct ostream *
 form_output(struct rewrite_form *form, struct ostream *output)
 {
-	struct ostream *sealing;
-
 	if (form->header == NULL) {
 		o_stream_ref(output);
 		return output;
 	}
-	sealing = o_stream_create_age(output, form->header->data,
-				      form->header->used, form->file_key);
-	o_stream_set_name(sealing, o_stream_get_name(output));
-	return sealing;
+	return o_stream_create_age(output, form->header->data,
+				   form->header->used, form->file_key);
 }
 
 static enum rewrite_result
@@ -234,6 +230,7 @@ rewrite_form_send(struct rewrite_form *form, struct ostream *output,
 	uoff_t offset = output->offset;
 	enum rewrite_result result;
 
+	o_stream_set_name(dest, o_stream_get_name(output));
 	result = form_copy(form, dest, error_r);
 	if (result == REWRITE_DONE &&
 	    (dest == output ? o_stream_flush(dest) : o_stream_finish(dest)) <= 0) {

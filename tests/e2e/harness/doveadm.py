@@ -71,3 +71,24 @@ def seal(server, *words, check=True, stdin=b"", **secrets):
 def seal_user(server, user, verb, *words, **options):
     """seal("VERB", "-u", USER, …); VERB may be two words."""
     return seal(server, *verb.split(), "-u", user.name, *words, **options)
+
+
+def unlocked(server, *words, key, stdin=b"", fd=None):
+    """doveadm WORDS with a key through mail_seal_unlock_fd: text or bytes."""
+    name = "mail_seal_unlock_fd"
+    if server.version < (2, 4):
+        name = f"plugin/{name}"
+    read_end, write_end = os.pipe()
+    os.write(write_end, key if isinstance(key, bytes) else
+             f"{key}\n".encode())
+    os.close(write_end)
+    try:
+        ended = subprocess.run(
+            ["doveadm", "-c", server.config_file, "-o",
+             f"{name}={read_end if fd is None else fd}", *words],
+            input=stdin, capture_output=True, pass_fds=[read_end],
+            env=sanitizer.environment(), start_new_session=True, timeout=60)
+    finally:
+        os.close(read_end)
+    return Done(ended.returncode, ended.stdout.decode(errors="replace"),
+                ended.stderr.decode(errors="replace"))
