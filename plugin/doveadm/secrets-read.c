@@ -175,9 +175,12 @@ static char *trimmed_line(struct seal_secrets *secrets)
 	return start;
 }
 
-bool seal_line_is_identity(struct seal_secrets *secrets)
+bool seal_line_is_identity(const struct seal_secrets *secrets)
 {
-	return strncasecmp(trimmed_line(secrets), IDENTITY_PREFIX,
+	/* Blanks at the end of a password belong to it: nothing is trimmed. */
+	const char *start = secrets->line + strspn(secrets->line, " \t");
+
+	return strncasecmp(start, IDENTITY_PREFIX,
 			   strlen(IDENTITY_PREFIX)) == 0;
 }
 

@@ -87,7 +87,7 @@ int seal_ask(struct seal_secrets *secrets, const char *prompt, bool echo,
 	     const char **error_r);
 
 /* TRUE if the line is, or was meant to be, an identity and not a password. */
-bool seal_line_is_identity(struct seal_secrets *secrets);
+bool seal_line_is_identity(const struct seal_secrets *secrets);
 /* Take the line over as one of the secrets and wipe it. Returns 0, or -1 and
    error_r. */
 int seal_take_identity(struct seal_secrets *secrets, const char *what,

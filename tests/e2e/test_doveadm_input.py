@@ -108,6 +108,17 @@ def test_other_encodings(server, user):
     assert keyring.identity(user, "käse müller")
 
 
+@pytest.mark.parametrize("blanks", [" ends in a blank ", "\tand in a tab\t"])
+def test_blanks_belong_to_passwords(server, user, blanks):
+    seal_user(server, user, "password", password=[user.password, blanks])
+    assert keyring.identity(user, blanks)
+    seal_user(server, user, "password", password=[blanks, NEW])
+    code = seal_user(server, user, "recovery new",
+                     password=NEW).row["recovery_code"]
+    seal_user(server, user, "recover", password=[code, blanks])
+    assert keyring.identity(user, blanks)
+
+
 def test_standard_input(server, user):
     seal_user(server, user, "password", "--password-fd", "0",
               stdin=b"correct horse\nbattery staple\n")
