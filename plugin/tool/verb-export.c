@@ -152,10 +152,6 @@ static enum tool_exit run(struct export *export)
 		ret = TOOL_IO;
 	if (export->progress != NULL)
 		export_progress_deinit(&export->progress);
-	if (interrupted != 0) {
-		(void)tool_fail(TOOL_IO, NULL, "interrupted: the same command "
-				"goes on where this one ended");
-	}
 	if (ret != TOOL_DONE && interrupted == 0)
 		return ret;
 	summarize(export);
@@ -242,7 +238,10 @@ int verb_export(int argc, char *argv[])
 	tool_keys_init(&keys);
 	ret = export_by_options(&keys, argc, argv);
 	tool_keys_deinit(&keys);
-	if (interrupted != 0)
+	if (interrupted != 0) {
+		(void)tool_fail(TOOL_IO, NULL, "interrupted: the same command "
+				"goes on where this one ended");
 		(void)raise(interrupted);
+	}
 	return ret;
 }
