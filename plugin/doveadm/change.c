@@ -25,6 +25,20 @@ const char *seal_no_keyring_reason(struct mail_user *user)
 		"mail_plugins doesn't name mail_seal for this user";
 }
 
+/* Without a secret of this command there may be mail_seal_unlock_fd, as for
+   other commands of doveadm. Before the store is locked: unlocking may have it
+   written. */
+static void unlock_by_fd(struct seal_cmd_context *cmd, struct mail_user *user)
+{
+	enum seal_secret_flags opening =
+		SEAL_SECRET_PASSWORD | SEAL_SECRET_IDENTITY;
+
+	if ((cmd->wanted & opening) != 0 &&
+	    (cmd->secrets->set & opening) == 0 &&
+	    mail_seal_user_settings(user)->unlock_fd != -1)
+		(void)mail_seal_user_unlock(user);
+}
+
 struct keyring_store *
 seal_store_init(struct seal_cmd_context *cmd, struct mail_user *user)
 {
@@ -40,6 +54,7 @@ seal_store_init(struct seal_cmd_context *cmd, struct mail_user *user)
 		(void)seal_cmd_fail(cmd, user, EX_TEMPFAIL, "%s", error);
 		return NULL;
 	}
+	unlock_by_fd(cmd, user);
 	return store;
 }
 
@@ -76,26 +91,13 @@ open_by_identity(const struct seal_secrets *secrets,
 	return ret;
 }
 
-/* Without a secret of this command: what mail_seal_unlock_fd gives, as for
-   other commands of doveadm. */
-static const struct age_identities *
-get_unlocked(struct seal_cmd_context *cmd, struct mail_user *user)
-{
-	if ((cmd->secrets->set & (SEAL_SECRET_PASSWORD |
-				  SEAL_SECRET_IDENTITY)) != 0)
-		return NULL;
-	if (mail_seal_user_get_identities(user) == NULL &&
-	    mail_seal_user_settings(user)->unlock_fd != -1)
-		(void)mail_seal_user_unlock(user);
-	return mail_seal_user_get_identities(user);
-}
-
 int seal_open(struct seal_cmd_context *cmd, struct mail_user *user,
 	      const struct keyring *keyring, struct keyring_opened *opened_r,
 	      int *exit_code_r, const char **error_r)
 {
 	const struct seal_secrets *secrets = cmd->secrets;
-	const struct age_identities *unlocked = get_unlocked(cmd, user);
+	const struct age_identities *unlocked =
+		mail_seal_user_get_identities(user);
 	int ret;
 
 	if ((secrets->set & SEAL_SECRET_IDENTITY) != 0)

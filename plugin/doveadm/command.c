@@ -117,8 +117,15 @@ static void set_full_args(struct seal_cmd_context *cmd)
 				    cctx->argv[i].value.v_string, NULL);
 		array_push_back(&args, &str);
 	}
-	for (i = 0; cmd->ctx.full_args[i] != NULL; i++)
-		array_push_back(&args, &cmd->ctx.full_args[i]);
+	for (i = 0; cmd->ctx.full_args[i] != NULL; i++) {
+		str = cmd->ctx.full_args[i];
+		/* The server would open the file, which is called "". */
+		if (strcmp(str, "-F") == 0 && *cmd->ctx.full_args[i + 1] == 0) {
+			str = "-A";
+			i++;
+		}
+		array_push_back(&args, &str);
+	}
 	array_append_zero(&args);
 	cmd->ctx.full_args = array_front(&args);
 }
@@ -149,6 +156,25 @@ void seal_start_result(struct seal_cmd_context *cmd ATTR_UNUSED)
 	doveadm_print_header_simple("result");
 }
 
+/* The input of a command is one stream for all users, which Dovecot doesn't
+   rewind for those that wait for a connection to a server, and which 2.3 closes
+   after the first: let none wait, and make it anew. */
+static int next_user(struct doveadm_mail_cmd_context *ctx,
+		     const char **username_r)
+{
+	struct seal_cmd_context *cmd =
+		container_of(ctx, struct seal_cmd_context, ctx);
+
+#if DOVECOT_PREREQ(2, 4, 0)
+	doveadm_mail_server_flush(ctx);
+#else
+	doveadm_mail_server_flush();
+#endif
+	if (ctx->cmd_input != NULL)
+		seal_wire_rewind(cmd);
+	return cmd->next_user(ctx, username_r);
+}
+
 static void start_command(struct seal_cmd_context *cmd)
 {
 	struct doveadm_cmd_context *cctx = cmd->ctx.cctx;
@@ -161,6 +187,8 @@ static void start_command(struct seal_cmd_context *cmd)
 	if (seal_secrets_get(cmd, &exit_code, &error) < 0)
 		seal_cmd_fail_start(cmd, exit_code, error);
 	hide_secret_params(cmd);
+	cmd->next_user = cmd->ctx.v.get_next_user;
+	cmd->ctx.v.get_next_user = next_user;
 	cmd->start(cmd);
 #if !DOVECOT_PREREQ(2, 4, 0)
 	set_full_args(cmd);

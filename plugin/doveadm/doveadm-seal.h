@@ -20,6 +20,9 @@ struct seal_cmd_context {
 	/* Print the headers and look at options, before any user. */
 	void (*start)(struct seal_cmd_context *cmd);
 	int (*run)(struct seal_cmd_context *cmd, struct mail_user *user);
+	/* Where doveadm gets the next user from. */
+	int (*next_user)(struct doveadm_mail_cmd_context *ctx,
+			 const char **username_r);
 	/* It was said already why the command can't run at all. */
 	bool failed;
 };

@@ -27,8 +27,9 @@ struct forget {
 	string_t *needed, *unknown;
 };
 
-/* Sleep until deliveries of before the last rotation are over. */
-static void wait_until_settled(const struct keyring *keyring)
+/* How long to wait for deliveries of before the last rotation. Another host's
+   clock may be ahead of ours. */
+static unsigned int settle_secs(const struct keyring *keyring)
 {
 	const struct keyring_earlier *earlier;
 	unsigned int count;
@@ -38,10 +39,25 @@ static void wait_until_settled(const struct keyring *keyring)
 	earlier = keyring_earlier(keyring, &count);
 	if (count == 0 ||
 	    !iso8601_date_parse((const unsigned char *)earlier[0].until,
-				strlen(earlier[0].until), &until, &tz))
-		return;
-	if (until <= now && now - until < ROTATION_SETTLED_SECS)
-		sleep(ROTATION_SETTLED_SECS - (now - until));
+				strlen(earlier[0].until), &until, &tz) ||
+	    now - until >= ROTATION_SETTLED_SECS)
+		return 0;
+	return I_MIN(until + ROTATION_SETTLED_SECS - now,
+		     2 * ROTATION_SETTLED_SECS);
+}
+
+/* Returns 0, or -1 if doveadm was told to end, which is said. */
+static int
+wait_until_settled(struct seal_change *change, const struct keyring *keyring)
+{
+	unsigned int left = settle_secs(keyring);
+
+	while (left > 0 && !doveadm_is_killed())
+		left = sleep(left);
+	if (!doveadm_is_killed())
+		return 0;
+	return seal_cmd_fail(change->cmd, change->user, EX_TEMPFAIL,
+			     "ended by a signal, nothing was changed");
 }
 
 static unsigned int count_needed(const struct mail_seal_scan *scan)
@@ -139,9 +155,11 @@ static int open_stored(struct forget *forget)
 	keyring_store_deinit(&store);
 	if (ret < 0)
 		return -1;
-	wait_until_settled(keyring);
-	keyring_free(&keyring);
 	forget->identities = opened.identities;
+	ret = wait_until_settled(change, keyring);
+	keyring_free(&keyring);
+	if (ret < 0)
+		return -1;
 	return age_identities_count(forget->identities) > 1 ? 1 : 0;
 }
 

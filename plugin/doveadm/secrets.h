@@ -82,6 +82,12 @@ int seal_read_fd(struct seal_secrets *secrets, const char *option,
 int seal_read_str(struct seal_secrets *secrets, const char *name,
 		  const char *value, const char **error_r);
 
+/* secrets-wire.c: make the command's input from the secrets, for a server; have
+   it begin anew; and take the secrets from it. Returns 0, or -1 and error_r. */
+void seal_wire_write(struct seal_cmd_context *cmd);
+void seal_wire_rewind(struct seal_cmd_context *cmd);
+int seal_wire_read(struct seal_cmd_context *cmd, const char **error_r);
+
 /* terminal.c: as above. Returns 1, 0 if there is no terminal, -1 and error_r.*/
 int seal_ask(struct seal_secrets *secrets, const char *prompt, bool echo,
 	     const char **error_r);

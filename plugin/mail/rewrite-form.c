@@ -190,12 +190,16 @@ rewrite_form_verify(struct rewrite_form *form, const char **error_r)
 static struct ostream *
 form_output(struct rewrite_form *form, struct ostream *output)
 {
+	struct ostream *sealing;
+
 	if (form->header == NULL) {
 		o_stream_ref(output);
 		return output;
 	}
-	return o_stream_create_age(output, form->header->data,
-				   form->header->used, form->file_key);
+	sealing = o_stream_create_age(output, form->header->data,
+				      form->header->used, form->file_key);
+	o_stream_set_name(sealing, o_stream_get_name(output));
+	return sealing;
 }
 
 static enum rewrite_result
@@ -230,7 +234,6 @@ rewrite_form_send(struct rewrite_form *form, struct ostream *output,
 	uoff_t offset = output->offset;
 	enum rewrite_result result;
 
-	o_stream_set_name(dest, o_stream_get_name(output));
 	result = form_copy(form, dest, error_r);
 	if (result == REWRITE_DONE &&
 	    (dest == output ? o_stream_flush(dest) : o_stream_finish(dest)) <= 0) {

@@ -329,6 +329,21 @@ static int check_refcounts(struct file_rewrite *fr)
 	return 1;
 }
 
+/* The new files have their numbers: make these names durable. */
+static int sync_new_dirs(struct file_rewrite *fr, const char **error_r)
+{
+	struct dbox_file *file;
+	const char *path;
+
+	array_foreach_elem(&fr->append->files, file) {
+		path = file->cur_path;
+		if (rewrite_sync_dir(t_strdup_until(path, strrchr(path, '/')),
+				     error_r) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* Returns 1 if the map is ready to be committed, 0 if not now, -1 if failed. */
 static int move_msgs(struct file_rewrite *fr)
 {
@@ -344,9 +359,11 @@ static int move_msgs(struct file_rewrite *fr)
 				  &error) < 0)
 		return file_fail(fr, error);
 	if (mdbox_map_append_move(fr->append, &fr->copied_map_uids,
-				  &fr->expunged_map_uids) < 0 ||
-	    rewrite_sync_dir(fr->rewrite->storage->storage_dir, &error) < 0 ||
-	    mdbox_map_append_commit(fr->append) < 0)
+				  &fr->expunged_map_uids) < 0)
+		return file_fail(fr, NULL);
+	if (sync_new_dirs(fr, &error) < 0)
+		return file_fail(fr, error);
+	if (mdbox_map_append_commit(fr->append) < 0)
 		return file_fail(fr, NULL);
 	return 1;
 }

@@ -227,7 +227,8 @@ export_by_options(struct tool_keys *keys, int argc, char *argv[])
 		return tool_fail(TOOL_USAGE, NULL, "SOURCE and OUTDIR are "
 				 "expected, or --dry-run and SOURCE");
 	}
-	return export_with(keys, argv[0], dry_run ? NULL : argv[1]);
+	return export_with(keys, argv[0], dry_run ? NULL :
+			   without_slashes(argv[1]));
 }
 
 int verb_export(int argc, char *argv[])

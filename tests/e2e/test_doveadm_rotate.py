@@ -4,14 +4,15 @@ and what seal status counts."""
 
 import os
 import re
+import subprocess
 import time
 
 import pytest
 
 from harness import age, disk, keyring
 from harness.config import FORMATS, Setup
-from harness.doveadm import (DATAERR, NOPERM, NOTFOUND, USAGE, seal,
-                             seal_user)
+from harness.doveadm import (DATAERR, NOPERM, NOTFOUND, TEMPFAIL, USAGE,
+                             command, seal, seal_user)
 from harness.seal import enrolled, open_all
 from harness.wire import Imap, lmtp
 
@@ -176,6 +177,46 @@ def test_rotate_with_the_wrong_password(sdbox):
         assert seal_user(sdbox, user, verb, password="wrong one",
                          check=False).code == NOPERM
     assert keyring.read(user) == before
+
+
+def test_forget_is_ended(sdbox):
+    """While it waits: nothing is forgotten."""
+    user = enrolled(sdbox)
+    seal_user(sdbox, user, "rotate", password=user.password)
+    before = keyring.read(user)
+    line, fds = command(sdbox, "slot", "remove", "--forget-old", "-u",
+                        user.name, password=user.password)
+    process = subprocess.Popen(line, pass_fds=fds, stderr=subprocess.PIPE,
+                               stdout=subprocess.DEVNULL)
+    os.close(fds[0])
+    time.sleep(1.5)
+    process.terminate()
+    assert b"nothing was changed" in process.communicate(timeout=5)[1]
+    assert process.returncode == TEMPFAIL
+    assert keyring.read(user) == before
+
+
+def test_unlock_fd(sdbox):
+    """What opens mail for other commands serves here as well."""
+    user = enrolled(sdbox)
+    deliver(sdbox, user)
+    name = "mail_seal_unlock_fd"
+    if sdbox.version < (2, 4):
+        name = "plugin/" + name
+    for words in (["rotate", "--reseal"], ["recovery", "new"],
+                  ["reseal"]):
+        read_end, write_end = os.pipe()
+        os.write(write_end, user.password.encode() + b"\n")
+        os.close(write_end)
+        done = subprocess.run(
+            ["doveadm", "-c", sdbox.config_file, "-o",
+             f"{name}={read_end}", "seal", *words, "-u", user.name],
+            pass_fds=[read_end], capture_output=True, stdin=subprocess.DEVNULL,
+            start_new_session=True, timeout=60)
+        os.close(read_end)
+        assert done.returncode == 0, done.stderr
+    assert seal_user(sdbox, user, "status").row["recovery_slots"] == 1
+    assert_readable(sdbox, user, 3)
 
 
 def test_nothing_to_forget(sdbox):

@@ -14,6 +14,7 @@ import pytest
 
 from harness import corpus
 from harness.config import FORMATS, MAIL_UID, Setup
+from harness.seal import open_all
 from harness.server import dovecot_version
 from harness.wire import Imap, lmtp
 
@@ -23,6 +24,12 @@ pytestmark = pytest.mark.skipif(not FOLDER, reason="no store to move")
 SIZES = (500, corpus.CHUNK - 1, corpus.CHUNK + 1, 300000)
 
 
+def own(path):
+    for folder, _, files in os.walk(path):
+        for name in (folder, *(f"{folder}/{name}" for name in files)):
+            os.chown(name, MAIL_UID, MAIL_UID)
+
+
 def bring_in(storage, user):
     """What the run before left: the home, and the messages in it."""
     kept = f"{FOLDER}/{storage}"
@@ -30,9 +37,7 @@ def bring_in(storage, user):
         return []
     shutil.rmtree(user.home)
     shutil.copytree(f"{kept}/home", user.home, symlinks=True)
-    for folder, _, files in os.walk(user.home):
-        for path in (folder, *(f"{folder}/{name}" for name in files)):
-            os.chown(path, MAIL_UID, MAIL_UID)
+    own(user.home)
     with open(f"{kept}/messages.json", encoding="ascii") as file:
         return [text.encode("ascii") for text in json.load(file)]
 
@@ -53,6 +58,25 @@ def new_messages():
 def read_all(imap):
     imap.select()
     return [imap.body(uid) for uid in imap.uids()]
+
+
+@pytest.mark.parametrize("storage", FORMATS)
+def test_dsync_from_what_other_version_wrote(own_server, storage):
+    """Into a new store in another format, with the old one as it is."""
+    if not os.path.exists(f"{FOLDER}/{storage}"):
+        pytest.skip("this is the first run")
+    server = own_server(Setup(storage=FORMATS[FORMATS.index(storage) - 1]))
+    user = server.user("migrated")
+    messages = bring_in(storage, user)
+    os.rename(f"{user.home}/mail", f"{user.home}/old")
+    setting = ("plugin/" if server.version < (2, 4) else "") + \
+        "mail_seal_unlock_fd=0"
+    server.doveadm("-o", setting, "backup", "-R", "-u", user.name,
+                   f"{storage}:{user.home}/old",
+                   stdin=user.password.encode() + b"\n")
+    with Imap(server, user) as imap:
+        assert read_all(imap) == messages
+    assert len(open_all(server, user)) == len(messages)
 
 
 @pytest.mark.parametrize("storage", FORMATS)

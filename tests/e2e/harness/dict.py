@@ -5,6 +5,7 @@ import glob
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -25,11 +26,18 @@ def wait_until(ready, what, seconds=20):
         time.sleep(0.02)
 
 
-class Redis:
-    """A Redis of our own on a unix socket, which forgets nothing it has
-    acknowledged, however it ends."""
+def _free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
 
-    def __init__(self):
+
+class Redis:
+    """A Redis of our own on a unix socket, and at .port if asked for, which
+    forgets nothing it has acknowledged, however it ends."""
+
+    def __init__(self, tcp=False):
+        self.port = _free_port() if tcp else 0
         self.base = tempfile.mkdtemp(prefix="mse-redis-")
         os.chmod(self.base, 0o755)
         self.socket = f"{self.base}/redis"
@@ -38,7 +46,8 @@ class Redis:
 
     def start(self):
         self.process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--dir", self.base,
+            ["redis-server", "--port", str(self.port),
+             "--bind", "127.0.0.1", "--dir", self.base,
              "--unixsocket", self.socket, "--unixsocketperm", "777",
              "--save", "", "--appendonly", "yes", "--appendfsync", "always"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
