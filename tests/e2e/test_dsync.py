@@ -100,9 +100,7 @@ def dsync(verb, server, user, to_server, to_user, before=(), stdin=None,
           check=True):
     """doveadm sync or backup between two servers."""
     # The environment holds the settings of the first.
-    kept = {name: value for name, value in
-            (sanitizer.environment() or os.environ).items()
-            if name in ("PATH", "LD_PRELOAD") or "SAN_OPTIONS" in name}
+    kept = {"PATH": os.environ["PATH"], **sanitizer.variables()}
     return server.doveadm(
         *before, verb, "-u", user.name, "env", "-i",
         *(f"{name}={value}" for name, value in kept.items()),

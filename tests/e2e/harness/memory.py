@@ -5,6 +5,8 @@ import base64
 
 from . import keyring
 
+# Larger ones are AddressSanitizer's own.
+_MAX_AREA = 1 << 28
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
 
@@ -19,6 +21,8 @@ def holds(pid, *secrets):
                     ("[vvar]", "[vsyscall]", "[vvar_vclock]")):
                 continue
             start, end = (int(number, 16) for number in area.split("-"))
+            if end - start > _MAX_AREA:
+                continue
             try:
                 memory.seek(start)
                 data = memory.read(end - start)

@@ -18,6 +18,11 @@ _VARIABLES = {
 }
 
 
+def variables():
+    """What our programs need in an environment that is made from nothing."""
+    return _VARIABLES if _library else {}
+
+
 def environment():
     return {**os.environ, **_VARIABLES} if _library else None
 
