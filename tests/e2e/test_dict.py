@@ -565,3 +565,28 @@ def test_store_that_is_restarted(serve, store):
         pass
     assert not any(is_locked(one, here) for _ in range(8))
     assert [deliver(two, there) for _ in range(8)] == [250] * 8
+
+
+@ALL
+def test_rotated_on_another_node(serve, store):
+    """An open session looks at the dict again after two seconds."""
+    one, two = pair_of(serve, store)
+    here, there = user_of(one, two)
+    enrol(one, here)
+    with Imap(one, here) as imap:
+        imap.select()
+        imap.append(MESSAGE)
+        before = keyring.recipient(stored(store, here))
+        seal_user(two, there, "rotate", password=there.password)
+        after = stored(store, here)
+        assert keyring.recipient(after) != before
+        time.sleep(2.1)
+        imap.append(MESSAGE)
+        # What it has written itself it can read.
+        assert imap.body(2) == MESSAGE
+    new, old = re.findall("^AGE-SECRET-KEY-1[A-Z0-9]+",
+                          keyring.open_password_slot(after, here.password),
+                          re.M)
+    for identity, content in zip((old, new), disk.contents(one, here)):
+        assert age.open_(identity, content).endswith(b"body\n")
+    assert reads(one, here, 2)

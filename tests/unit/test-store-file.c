@@ -141,6 +141,55 @@ static void test_store_name(void)
 	test_end();
 }
 
+static bool
+stamp_is(struct keyring_store *store, const struct keyring_stamp *stamp)
+{
+	struct keyring_stamp now;
+	const char *error;
+
+	test_assert(keyring_store_stamp(store, &now, &error) >= 0);
+	return memcmp(&now, stamp, sizeof(now)) == 0;
+}
+
+static void test_store_stamp(void)
+{
+	struct keyring *first = new_keyring(), *second = new_keyring();
+	struct keyring_stamp none = { { 0 } }, stamp;
+	struct keyring_store *store;
+	struct keyring *keyring;
+	const char *error;
+
+	test_begin("store stamp");
+	dir_make();
+	store = keyring_store_file_init(TEST_PATH);
+	test_assert(keyring_store_stamp(store, &stamp, &error) == 0);
+	test_assert(memcmp(&stamp, &none, sizeof(stamp)) == 0);
+	test_assert(create(TEST_PATH, first, &error) == 1);
+	test_assert(!stamp_is(store, &none));
+	test_assert(keyring_store_load(store, &keyring, &error) == 1);
+	keyring_free(&keyring);
+	stamp = *keyring_store_loaded_stamp(store);
+	test_assert(stamp_is(store, &stamp));
+	/* The same text in another file, and another one. */
+	test_assert(unlink(TEST_PATH) == 0);
+	test_assert(stamp_is(store, &none));
+	file_make(TEST_PATH, keyring_text(first), 0600);
+	test_assert(!stamp_is(store, &stamp));
+	test_assert(keyring_store_stamp(store, &stamp, &error) == 1);
+	test_assert(unlink(TEST_PATH) == 0);
+	file_make(TEST_PATH, keyring_text(second), 0600);
+	test_assert(!stamp_is(store, &stamp));
+	/* What leads nowhere is not "none". */
+	test_assert(unlink(TEST_PATH) == 0);
+	test_assert(symlink("nowhere", TEST_PATH) == 0);
+	test_assert(keyring_store_stamp(store, &stamp, &error) == -1);
+	test_assert(strstr(error, "keyring file "TEST_PATH": ") == error);
+	keyring_store_deinit(&store);
+	keyring_free(&first);
+	keyring_free(&second);
+	test_end();
+}
+
 static void test_store_create(void)
 {
 	struct keyring *first = new_keyring(), *second = new_keyring();
@@ -753,6 +802,7 @@ int main(void)
 {
 	static void (*const tests[])(void) = {
 		test_store_name,
+		test_store_stamp,
 		test_store_create,
 		test_store_create_over,
 		test_store_create_dirs,
