@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import age, disk, keyring
+from harness import age, disk, keyring, sanitizer
 from harness.config import FORMATS, Setup
 from harness.doveadm import (DATAERR, NOPERM, NOTFOUND, TEMPFAIL, USAGE,
                              command, seal, seal_user)
@@ -187,7 +187,8 @@ def test_forget_is_ended(sdbox):
     line, fds = command(sdbox, "slot", "remove", "--forget-old", "-u",
                         user.name, password=user.password)
     process = subprocess.Popen(line, pass_fds=fds, stderr=subprocess.PIPE,
-                               stdout=subprocess.DEVNULL)
+                               stdout=subprocess.DEVNULL,
+                               env=sanitizer.environment())
     os.close(fds[0])
     time.sleep(1.5)
     process.terminate()
@@ -212,7 +213,7 @@ def test_unlock_fd(sdbox):
             ["doveadm", "-c", sdbox.config_file, "-o",
              f"{name}={read_end}", "seal", *words, "-u", user.name],
             pass_fds=[read_end], capture_output=True, stdin=subprocess.DEVNULL,
-            start_new_session=True, timeout=60)
+            start_new_session=True, timeout=60, env=sanitizer.environment())
         os.close(read_end)
         assert done.returncode == 0, done.stderr
     assert seal_user(sdbox, user, "status").row["recovery_slots"] == 1

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from harness import age, canary, keyring
+from harness import age, canary, keyring, sanitizer
 from harness.config import Setup
 from harness.doveadm import (DATAERR, NOPERM, NOTFOUND, NOUSER, USAGE, seal,
                              seal_user)
@@ -367,7 +367,9 @@ def test_secrets_are_left_nowhere(serve):
         done = subprocess.run(
             ["doveadm", "-D", "-c", server.config_file, "seal", "password",
              "-u", user.name, "--password-fd", "0"], capture_output=True,
-            input=f"{words[3]}\n{words[0]}\n".encode(), check=True)
+            input=f"{words[3]}\n{words[0]}\n".encode(),
+            env=sanitizer.environment())
+        assert done.returncode == 0, done.stderr
         errors += (done.stdout + done.stderr).decode()
     assert watch.looked and not watch.found
     hashes = [hashlib.sha256(word.encode()).hexdigest() for word in words]
