@@ -12,8 +12,10 @@ import shutil
 
 import pytest
 
-from harness import corpus
+from harness import corpus, keyring
 from harness.config import FORMATS, MAIL_UID, Setup
+from harness.dict import Sqlite
+from harness.doveadm import seal_user
 from harness.seal import open_all
 from harness.server import dovecot_version
 from harness.wire import Imap, lmtp
@@ -100,3 +102,30 @@ def test_other_version_wrote_it(own_server, storage):
         imap.ok("LOGOUT")
     server.stop()
     take_out(storage, user, messages)
+
+
+def test_other_version_changed_the_dict(own_server):
+    """A keyring in a database that both use: each run adds a slot."""
+    kept = f"{FOLDER}/dict.db"
+    database = Sqlite()
+    passwords = []
+    if os.path.exists(kept):
+        shutil.copyfile(kept, database.path)
+    server = own_server(database.setup("moved"))
+    user = server.user("moved")
+    if os.path.exists(kept):
+        passwords = [row["label"] for row in
+                     seal_user(server, user, "slot list").rows if row["label"]]
+        assert passwords
+        lmtp(server, [user], b"Subject: delivered\r\n\r\nbody\r\n")
+    with Imap(server, user) as imap:
+        assert len(read_all(imap)) == min(1, len(passwords))
+    added = f"the phone {len(passwords)}"
+    seal_user(server, user, "slot add", "--label", added,
+              password=[user.password, added])
+    text = database.sql("SELECT keyring FROM mail_seal;")
+    for password in (user.password, *passwords, added):
+        assert keyring.open_password_slot(text, password)
+    server.stop()
+    shutil.copyfile(database.path, kept)
+    database.remove()
