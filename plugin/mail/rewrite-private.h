@@ -58,7 +58,7 @@ struct rewrite_context {
 };
 
 /* rewrite.c */
-/* Count and log. size is that of the new form, error the reason if it failed. */
+/* Count and log. size is that of the new form, error the reason of a failure. */
 void rewrite_count(struct rewrite_context *ctx, uint32_t uid,
 		   enum rewrite_result result, uoff_t size, const char *error);
 /* Look at each message of the mailbox, by the header alone. func is called for
@@ -91,8 +91,8 @@ struct rewrite_form {
 enum rewrite_result
 rewrite_examine(struct rewrite_context *ctx, struct istream *stored,
 		uoff_t size, const char **error_r);
-/* Prepare the new form of a message. Unless REWRITE_WANTED is returned, there is
-   nothing to deinit. Uses the data stack. */
+/* Prepare the new form of a message. Unless REWRITE_WANTED is returned, there
+   is nothing to deinit. Uses the data stack. */
 enum rewrite_result
 rewrite_form_init(struct rewrite_context *ctx, struct rewrite_form *form,
 		  struct istream *stored, uoff_t size, const char **error_r);
@@ -103,7 +103,8 @@ rewrite_form_verify(struct rewrite_form *form, const char **error_r);
 enum rewrite_result
 rewrite_form_send(struct rewrite_form *form, struct ostream *output,
 		  const char **error_r);
-/* Open what was written, as later readers will. Returns 0, or -1 and error_r. */
+/* Open what was written, as later readers will; of a plain one the size alone
+   is known to be right. Returns 0, or -1 and error_r. */
 int rewrite_form_check(struct rewrite_form *form, int fd, uoff_t offset,
 		       const char **error_r);
 void rewrite_form_deinit(struct rewrite_form *form);
@@ -138,7 +139,7 @@ bool rewrite_links_use(struct rewrite_context *ctx, const struct stat *old,
 /* Drop it if all its names were rewritten. */
 void rewrite_links_release(struct rewrite_context *ctx, const struct stat *old);
 
-/* rewrite-file.c: maildir and sdbox. */
+/* rewrite-file.c, -open.c, -replace.c: maildir and sdbox. */
 void rewrite_files(struct rewrite_context *ctx);
 
 /* rewrite-dbox.c: what dbox puts around a message. */
