@@ -58,7 +58,7 @@ struct rewrite_context {
 };
 
 /* rewrite.c */
-/* Count and log. size is that of the new form, error the reason of a failure. */
+/* Count and log. size is that of the new form, error why it failed. */
 void rewrite_count(struct rewrite_context *ctx, uint32_t uid,
 		   enum rewrite_result result, uoff_t size, const char *error);
 /* Look at each message of the mailbox, by the header alone. func is called for
