@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "lib.h"
+#include "dbox-save.h"
 #include "mail-seal-private.h"
 
 /* What is saved and copied in a transaction counts only when it's committed: the
    keyring must then still be the one that it was sealed by. */
+
+#define TEXT_KEYS_CHANGED "The keys of the mailbox were changed at this " \
+	"moment. Please try again."
+#define TEXT_LAST_FAILED "The last message could not be saved, so none was."
 
 struct mail_seal_transaction {
 	union mailbox_transaction_module_context module_ctx;
@@ -49,8 +54,23 @@ check_recipients(const struct mail_seal_transaction *st, const char **error_r)
 	return -1;
 }
 
+/* If the last message of a transaction could not be saved, a damaged one say,
+   sdbox removes the files of all others when it's committed, and reports
+   success: doveadm move would go on and expunge them at the source. */
+static bool would_lose_files(struct mailbox_transaction_context *t)
+{
+	const struct dbox_save_context *save_ctx;
+
+	if (t->save_ctx == NULL || t->save_count == 0 ||
+	    strcmp(t->box->storage->name, "sdbox") != 0)
+		return FALSE;
+	save_ctx = DBOX_SAVECTX(t->save_ctx);
+	return save_ctx->failed;
+}
+
 static int
-fail_commit(struct mailbox_transaction_context *t, const char *error)
+fail_commit(struct mailbox_transaction_context *t, const char *client_text,
+	    const char *error)
 {
 	struct mailbox *box = t->box;
 	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(box);
@@ -58,9 +78,7 @@ fail_commit(struct mailbox_transaction_context *t, const char *error)
 	e_warning(box->event, "mail_seal: Message is refused: %s", error);
 	sbox->module_ctx.super.transaction_rollback(t);
 	/* After the rollback, which may set another one. */
-	mail_storage_set_error(box->storage, MAIL_ERROR_TEMP,
-		"The keys of the mailbox were changed at this moment. Please "
-		"try again.");
+	mail_storage_set_error(box->storage, MAIL_ERROR_TEMP, client_text);
 	return -1;
 }
 
@@ -75,7 +93,12 @@ int mail_seal_transaction_commit(struct mailbox_transaction_context *t,
 	ret = st == NULL ? 0 : check_recipients(st, &error);
 	i_free(st);
 	if (ret < 0)
-		return fail_commit(t, error);
+		return fail_commit(t, TEXT_KEYS_CHANGED, error);
+	if (would_lose_files(t)) {
+		return fail_commit(t, TEXT_LAST_FAILED, "the last one of "
+			"several could not be saved, and sdbox would not keep "
+			"the others");
+	}
 	return sbox->module_ctx.super.transaction_commit(t, changes_r);
 }
 

@@ -332,6 +332,44 @@ def test_within_a_store_needs_no_identity(sealed, verb):
         assert [imap.body(uid) for uid in imap.uids()] == MESSAGES
 
 
+# Damage
+
+
+@pytest.mark.parametrize("size", [200, 140000, 5 << 20])
+def test_damaged_mail_goes_nowhere(plain, sealed, size):
+    """Not even its beginning, and it isn't taken away where it is."""
+    (user, _), (other, _), copy = holder(sealed), holder(sealed), plain.user()
+    with Imap(sealed, user) as imap:
+        imap.append(MESSAGES[1])
+        imap.append(corpus.of_size(size))
+    _, message = disk.stored(sealed, user)
+    disk.replace(message, message.content[:-1] +
+                 bytes([message.content[-1] ^ 1]))
+    done = dsync("backup", sealed, user, plain, copy, check=False)
+    assert done.returncode != 0 and b"not authentic" in done.stderr
+    done = sealed.doveadm("backup", "-u", user.name,
+                          f"maildir:{user.home}/backup", check=False)
+    assert done.returncode != 0 and b"not authentic" in done.stderr
+    done = sealed.doveadm("move", "-u", other.name, "INBOX", "user", user.name,
+                          "mailbox", "INBOX", "all", check=False)
+    assert done.returncode != 0 and b"not authentic" in done.stderr
+    # sdbox cannot keep a part of what is saved at once.
+    moved = 0 if sealed.setup.storage == "sdbox" else 1
+    sealed.allow_log("mail_seal: ")
+    with Imap(sealed, user) as imap:
+        imap.select()
+        assert imap.uids() == [1, 2][moved:]
+    with Imap(sealed, other) as imap:
+        imap.select()
+        assert [imap.body(uid) for uid in imap.uids()] == \
+            [MESSAGES[1]] * moved
+    assert all(len(message.content) < 100
+               for message in disk.stored(plain, copy))
+    assert not any(os.path.getsize(f"{path}/{name}") > 1000
+                   for path, _, names in os.walk(f"{user.home}/backup")
+                   for name in names if ",S=" in name)
+
+
 # From mail_crypt
 
 
