@@ -13,7 +13,7 @@ packages_build="gcc libc6-dev make autoconf automake libtool pkg-config
 packages_run="dovecot-core dovecot-imapd dovecot-lmtpd dovecot-pop3d
 	dovecot-sieve age curl openssl python3"
 packages_test="dovecot-managesieved dovecot-sqlite isync mandoc python3-pytest
-	redis-server sqlite3 valgrind"
+	python3-pytest-xdist redis-server sqlite3 valgrind"
 # Where a server may be installed without asking. Natively PostgreSQL is tested
 # if it is there.
 packages_test_13="dovecot-pgsql postgresql"

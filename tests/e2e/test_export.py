@@ -322,13 +322,10 @@ def test_mixed(own_server, tmp_path, storage):
 def test_alternative_storage(own_server, tmp_path):
     """Messages that doveadm altmove has moved away."""
     for storage in "sdbox", "mdbox":
-        alt = f"{tmp_path}/alt-{storage}"
-        os.mkdir(alt)
-        os.chown(alt, MAIL_UID, MAIL_UID)
-        for folder in tmp_path, tmp_path.parent, tmp_path.parent.parent:
-            os.chmod(folder, 0o755)
-        server = own_server(Setup(storage=storage, extra_23=f"mail_location = {storage}:~/mail:ALT={alt}",
-                                  extra_24=f"mail_alt_path = {alt}"))
+        server = own_server(Setup(
+            storage=storage, extra_24="mail_alt_path = @base@/home/alt",
+            extra_23=f"mail_location = {storage}:~/mail:ALT=@base@/home/alt"))
+        alt = f"{server.base}/home/alt"
         user = enrol(server, server.user())
         with Imap(server, user) as imap:
             for size in 1000, 2000, 3000:
