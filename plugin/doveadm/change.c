@@ -127,20 +127,34 @@ int seal_open(struct seal_cmd_context *cmd, struct mail_user *user,
 	return ret > 0 ? 0 : -1;
 }
 
-int seal_load_open(struct seal_cmd_context *cmd, struct mail_user *user,
-		   struct keyring_store *store, struct keyring **keyring_r,
-		   struct keyring_opened *opened_r)
+static int
+load_open(struct seal_change *change, struct keyring_store *store,
+	  struct keyring **keyring_r, struct keyring_opened *opened_r)
 {
 	const char *error;
 	int exit_code;
 
-	if (seal_load(cmd, user, store, keyring_r) < 0)
+	if (seal_load(change->cmd, change->user, store, keyring_r) < 0)
 		return -1;
-	if (seal_open(cmd, user, *keyring_r, opened_r, &exit_code,
-		      &error) == 0)
+	if (seal_open(change->cmd, change->user, *keyring_r, opened_r,
+		      &exit_code, &error) == 0)
 		return 0;
 	keyring_free(keyring_r);
-	return seal_cmd_fail(cmd, user, exit_code, "%s", error);
+	return seal_cmd_fail(change->cmd, change->user, exit_code, "%s", error);
+}
+
+int seal_open_stored(struct seal_change *change, struct keyring **keyring_r,
+		     struct keyring_opened *opened_r)
+{
+	struct keyring_store *store =
+		seal_store_init(change->cmd, change->user);
+	int ret;
+
+	if (store == NULL)
+		return -1;
+	ret = load_open(change, store, keyring_r, opened_r);
+	keyring_store_deinit(&store);
+	return ret;
 }
 
 /* Returns 1 and the new keyring, 0 if nothing was changed, or -1. */

@@ -73,19 +73,10 @@ static int rotate_keyring(struct rotate *rotate)
 /* The identities of the keyring as it is. Returns 0, or -1, which was said. */
 static int open_stored(struct rotate *rotate)
 {
-	struct seal_change *change = &rotate->change;
-	struct keyring_store *store =
-		seal_store_init(change->cmd, change->user);
 	struct keyring_opened opened;
 	struct keyring *keyring;
-	int ret;
 
-	if (store == NULL)
-		return -1;
-	ret = seal_load_open(change->cmd, change->user, store, &keyring,
-			     &opened);
-	keyring_store_deinit(&store);
-	if (ret < 0)
+	if (seal_open_stored(&rotate->change, &keyring, &opened) < 0)
 		return -1;
 	keyring_free(&keyring);
 	take_identities(rotate, &opened.identities);

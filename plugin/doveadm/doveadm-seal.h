@@ -173,11 +173,10 @@ void seal_code_print_headers(void);
 void seal_code_print(struct mail_user *user,
 		     const struct age_x25519_identity *code);
 
-/* Both. Returns 0, the keyring and what opened it, which the caller frees; or
-   -1, which was said. */
-int seal_load_open(struct seal_cmd_context *cmd, struct mail_user *user,
-		   struct keyring_store *store, struct keyring **keyring_r,
-		   struct keyring_opened *opened_r);
+/* Load and open the keyring without changing it. Returns 0, the keyring and
+   what opened it, which the caller frees; or -1, which was said. */
+int seal_open_stored(struct seal_change *change, struct keyring **keyring_r,
+		     struct keyring_opened *opened_r);
 
 /* The commands. */
 extern struct doveadm_cmd_ver2 seal_cmd_status, seal_cmd_enroll,

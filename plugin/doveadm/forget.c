@@ -141,22 +141,14 @@ static int forget_unneeded(struct forget *forget)
    there is no earlier one; -1, which was said. */
 static int open_stored(struct forget *forget)
 {
-	struct seal_change *change = &forget->change;
-	struct keyring_store *store =
-		seal_store_init(change->cmd, change->user);
 	struct keyring_opened opened;
 	struct keyring *keyring;
 	int ret;
 
-	if (store == NULL)
-		return -1;
-	ret = seal_load_open(change->cmd, change->user, store, &keyring,
-			     &opened);
-	keyring_store_deinit(&store);
-	if (ret < 0)
+	if (seal_open_stored(&forget->change, &keyring, &opened) < 0)
 		return -1;
 	forget->identities = opened.identities;
-	ret = wait_until_settled(change, keyring);
+	ret = wait_until_settled(&forget->change, keyring);
 	keyring_free(&keyring);
 	if (ret < 0)
 		return -1;

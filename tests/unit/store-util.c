@@ -226,6 +226,43 @@ int test_store_change(struct keyring_store *store, struct test_change *change,
 	return keyring_store_update(store, &update, NULL, error_r);
 }
 
+int test_child_slots(struct keyring_store *store, struct test_change *change,
+		     unsigned int process)
+{
+	const char *error;
+
+	for (unsigned int i = 0; i < TEST_CHILD_SLOTS; i++) {
+		change->label = t_strdup_printf("%u-%u", process, i);
+		change->func = test_change_add;
+		if (test_store_change(store, change, &error) != 1) {
+			i_error("add %s: %s", change->label, error);
+			return 1;
+		}
+		change->func = test_change_remove;
+		if (i % 2 == 0 &&
+		    test_store_change(store, change, &error) != 1) {
+			i_error("remove %s: %s", change->label, error);
+			return 2;
+		}
+	}
+	return 0;
+}
+
+int test_child_rotate(struct keyring_store *store, struct test_change *change,
+		      unsigned int process ATTR_UNUSED)
+{
+	const char *error;
+
+	change->func = test_change_rotate;
+	for (unsigned int i = 0; i < TEST_CHILD_SLOTS; i++) {
+		if (test_store_change(store, change, &error) != 1) {
+			i_error("rotate: %s", error);
+			return 1;
+		}
+	}
+	return 0;
+}
+
 bool test_under_valgrind(void)
 {
 	const char *preload = getenv("LD_PRELOAD");

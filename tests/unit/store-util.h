@@ -54,6 +54,16 @@ int test_change_rotate(struct keyring_edit *edit, struct test_change *change,
 int test_store_change(struct keyring_store *store, struct test_change *change,
 		      const char **error_r);
 
+/* For processes that change a store at the same time, counted by process. Each
+   returns 0, or says what failed. */
+#define TEST_CHILD_SLOTS 6
+/* Add so many slots, and remove every other one again. */
+int test_child_slots(struct keyring_store *store, struct test_change *change,
+		     unsigned int process);
+/* Rotate so many times. */
+int test_child_rotate(struct keyring_store *store, struct test_change *change,
+		      unsigned int process);
+
 /* What lib-test of Dovecot 2.4 has, for 2.3. */
 bool test_under_valgrind(void);
 

@@ -29,7 +29,6 @@
    cuts      a database that stores less than it is given */
 
 #define PROCESSES 6
-#define SLOTS 6
 
 static const char *dict_uri;
 /* A new one for each test. */
@@ -412,44 +411,6 @@ static void test_dict_create_concurrent(void)
 	test_end();
 }
 
-/* Add slots, and remove every other one again. */
-static int child_slots(struct keyring_store *store, struct test_change *change,
-		       unsigned int process)
-{
-	const char *error;
-
-	for (unsigned int i = 0; i < SLOTS; i++) {
-		change->label = t_strdup_printf("%u-%u", process, i);
-		change->func = test_change_add;
-		if (test_store_change(store, change, &error) != 1) {
-			i_error("add %s: %s", change->label, error);
-			return 2;
-		}
-		change->func = test_change_remove;
-		if (i % 2 == 0 &&
-		    test_store_change(store, change, &error) != 1) {
-			i_error("remove %s: %s", change->label, error);
-			return 2;
-		}
-	}
-	return 0;
-}
-
-static int child_rotate(struct keyring_store *store, struct test_change *change,
-			unsigned int process ATTR_UNUSED)
-{
-	const char *error;
-
-	change->func = test_change_rotate;
-	for (unsigned int i = 0; i < SLOTS; i++) {
-		if (test_store_change(store, change, &error) != 1) {
-			i_error("rotate: %s", error);
-			return 2;
-		}
-	}
-	return 0;
-}
-
 static int child_read(struct keyring_store *store,
 		      struct test_change *change ATTR_UNUSED,
 		      unsigned int process ATTR_UNUSED)
@@ -483,8 +444,8 @@ static unsigned int earlier_count(const struct keyring *keyring)
 static void test_dict_concurrent(void)
 {
 	static child_func_t *const funcs[PROCESSES] = {
-		child_rotate, child_read, child_slots, child_slots,
-		child_slots, child_slots,
+		test_child_rotate, child_read, test_child_slots,
+		test_child_slots, test_child_slots, test_child_slots,
 	};
 	struct keyring_store *store;
 	struct keyring *keyring;
@@ -501,7 +462,7 @@ static void test_dict_concurrent(void)
 		i_fatal("concurrent: there is none");
 	slots = keyring_slots(keyring, &count);
 	for (unsigned int i = 2; i < PROCESSES; i++) {
-		for (unsigned int j = 1; j < SLOTS; j += 2) T_BEGIN {
+		for (unsigned int j = 1; j < TEST_CHILD_SLOTS; j += 2) T_BEGIN {
 			const char *label = t_strdup_printf("%u-%u", i, j);
 
 			for (unsigned int k = 0; k < count; k++) {
@@ -510,9 +471,9 @@ static void test_dict_concurrent(void)
 			}
 		} T_END;
 	}
-	test_assert_ucmp(found, ==, (PROCESSES - 2) * SLOTS / 2);
+	test_assert_ucmp(found, ==, (PROCESSES - 2) * TEST_CHILD_SLOTS / 2);
 	test_assert_ucmp(count, ==, found + 1);
-	test_assert_ucmp(earlier_count(keyring), ==, SLOTS);
+	test_assert_ucmp(earlier_count(keyring), ==, TEST_CHILD_SLOTS);
 	keyring_free(&keyring);
 	keyring_store_deinit(&store);
 	test_end();

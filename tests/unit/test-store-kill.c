@@ -466,45 +466,6 @@ static void test_disk_full(void)
 }
 
 #define PROCESSES 8
-#define SLOTS 8
-
-/* Add slots, and remove every other one again. */
-static int child_slots(struct keyring_store *store, struct test_change *change,
-		       unsigned int process)
-{
-	const char *error;
-
-	for (unsigned int i = 0; i < SLOTS; i++) {
-		change->label = t_strdup_printf("%u-%u", process, i);
-		change->func = test_change_add;
-		if (test_store_change(store, change, &error) != 1) {
-			i_error("add %s: %s", change->label, error);
-			return 1;
-		}
-		change->func = test_change_remove;
-		if (i % 2 == 0 &&
-		    test_store_change(store, change, &error) != 1) {
-			i_error("remove %s: %s", change->label, error);
-			return 2;
-		}
-	}
-	return 0;
-}
-
-static int child_rotate(struct keyring_store *store, struct test_change *change,
-			unsigned int process ATTR_UNUSED)
-{
-	const char *error;
-
-	change->func = test_change_rotate;
-	for (unsigned int i = 0; i < SLOTS; i++) {
-		if (test_store_change(store, change, &error) != 1) {
-			i_error("rotate: %s", error);
-			return 1;
-		}
-	}
-	return 0;
-}
 
 /* Readers see a whole keyring at any time. */
 static int child_read(struct keyring_store *store,
@@ -569,8 +530,8 @@ static void test_concurrent(void)
 	test_begin("store concurrent changes");
 	op_prepare(&ops[0]);
 	for (unsigned int i = 0; i < PROCESSES; i++) {
-		pids[i] = start(i == 0 ? child_rotate : i == 1 ? child_read :
-				child_slots, i);
+		pids[i] = start(i == 0 ? test_child_rotate : i == 1 ? child_read :
+				test_child_slots, i);
 	}
 	for (unsigned int i = 0; i < PROCESSES; i++) {
 		if (waitpid(pids[i], &status, 0) < 0)
@@ -584,7 +545,7 @@ static void test_concurrent(void)
 		i_fatal("%s", error);
 	slots = keyring_slots(keyring, &count);
 	for (unsigned int i = 2; i < PROCESSES; i++) {
-		for (unsigned int j = 1; j < SLOTS; j += 2) T_BEGIN {
+		for (unsigned int j = 1; j < TEST_CHILD_SLOTS; j += 2) T_BEGIN {
 			const char *label = t_strdup_printf("%u-%u", i, j);
 
 			for (unsigned int k = 0; k < count; k++) {
@@ -593,10 +554,10 @@ static void test_concurrent(void)
 			}
 		} T_END;
 	}
-	test_assert_ucmp(found, ==, (PROCESSES - 2) * SLOTS / 2);
+	test_assert_ucmp(found, ==, (PROCESSES - 2) * TEST_CHILD_SLOTS / 2);
 	/* the two passwords, the code, and a link for the second password */
 	test_assert_ucmp(count, ==, found + 4);
-	test_assert_ucmp(earlier_count(keyring), ==, SLOTS);
+	test_assert_ucmp(earlier_count(keyring), ==, TEST_CHILD_SLOTS);
 	test_assert(opens(keyring, SECRET_1));
 	test_assert(opens(keyring, SECRET_3));
 	keyring_free(&keyring);
