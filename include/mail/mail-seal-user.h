@@ -35,4 +35,9 @@ void mail_seal_user_refuse_open(struct mail_user *user);
    the first byte is read. For protocols that can't take back what was sent. */
 void mail_seal_user_verify_on_open(struct mail_user *user);
 
+/* For doveadm, before it has a user: what it starts is not to inherit the
+   descriptor of mail_seal_unlock_fd, from which a key is read when there is
+   one. */
+void mail_seal_user_hide_unlock_fd(int fd);
+
 #endif

@@ -61,6 +61,12 @@ int mail_seal_settings_get(struct mail_user *user,
 			   struct mail_seal_settings *set_r,
 			   const char **error_r) ATTR_WARN_UNUSED_RESULT;
 
+#if DOVECOT_PREREQ(2, 4, 0)
+/* mail_seal_unlock_fd alone, when there is no user yet; -1 also if it can't be
+   had. */
+int mail_seal_settings_get_unlock_fd(struct event *event);
+#endif
+
 /* The values as text, before they are checked. */
 struct mail_seal_settings_text {
 	const char *keyring, *enroll, *save, *unenrolled;

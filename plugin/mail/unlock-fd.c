@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "lib.h"
+#include "fd-util.h"
 #include "sha2.h"
 #include "master-service-private.h"
 #include "mail-user.h"
 #include "crypto/secret.h"
 #include "age/keyfile.h"
+#include "mail/mail-seal-user.h"
 #include "unlock.h"
 #include "unlock-fd.h"
 
@@ -33,12 +35,18 @@ static struct {
 	   identity. */
 	char *secret;
 	struct age_identities *keys;
+	/* The descriptor that mail_seal_user_hide_unlock_fd() was given. */
+	int hidden;
 } unlock_fd;
+
+static bool is_command_line(void)
+{
+	return (master_service->flags & MASTER_SERVICE_FLAG_STANDALONE) != 0;
+}
 
 bool unlock_fd_is_doveadm(struct mail_user *user)
 {
-	return strcmp(user->service, "doveadm") == 0 &&
-		(master_service->flags & MASTER_SERVICE_FLAG_STANDALONE) != 0;
+	return strcmp(user->service, "doveadm") == 0 && is_command_line();
 }
 
 /* Whoever made it may have set O_NONBLOCK. */
@@ -150,7 +158,10 @@ static bool is_inherited(int fd)
 {
 	int flags = fcntl(fd, F_GETFD);
 
-	return flags != -1 && (flags & FD_CLOEXEC) == 0 && !is_connection(fd);
+	if (flags == -1 || is_connection(fd))
+		return FALSE;
+	return (flags & FD_CLOEXEC) == 0 ||
+		(fd != STDIN_FILENO && fd == unlock_fd.hidden);
 }
 
 static int check_fd(int fd, const char **error_r)
@@ -164,6 +175,18 @@ static int check_fd(int fd, const char **error_r)
 	else
 		return 0;
 	return -1;
+}
+
+/* What is wrong with it will be said when it's read. */
+void mail_seal_user_hide_unlock_fd(int fd)
+{
+	const char *error;
+
+	if (!is_command_line() || fd == STDIN_FILENO ||
+	    check_fd(fd, &error) < 0)
+		return;
+	fd_close_on_exec(fd, TRUE);
+	unlock_fd.hidden = fd;
 }
 
 static int read_key(int fd, const char **error_r)

@@ -77,6 +77,22 @@ get_parsed(struct mail_user *user, struct event *event,
 	return ret;
 }
 
+int mail_seal_settings_get_unlock_fd(struct event *event)
+{
+	const struct parsed_settings *parsed;
+	const char *error;
+	int fd;
+
+	if (settings_get(event, &mail_seal_setting_parser_info,
+			 SETTINGS_GET_FLAG_NO_CHECK |
+			 SETTINGS_GET_FLAG_NO_EXPAND, &parsed, &error) < 0)
+		return -1;
+	if (str_to_int(parsed->text.unlock_fd, &fd) < 0)
+		fd = -1;
+	settings_free(parsed);
+	return fd;
+}
+
 static int
 get_dict(struct mail_user *user, struct event *event, const char **dict_r,
 	 const char **error_r)

@@ -306,3 +306,25 @@ def test_save(server, user):
 def locked_with_input(server, *words):
     done = server.doveadm(*words, stdin=MESSAGE, check=False)
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.mark.parametrize("command", ["backup", "sync"])
+def test_the_other_side_does_not_inherit_it(server, user, command, tmp_path):
+    """It is started before there is a user, and could read the key first."""
+    script = tmp_path / "remote"
+    script.write_text("#!/bin/sh\n"
+                      f"ls -l /proc/self/fd >{tmp_path}/descriptors\n")
+    script.chmod(0o755)
+    read_end, write_end = os.pipe()
+    os.write(write_end, f"{user.password}\n".encode())
+    name = ("plugin/" if server.version < (2, 4) else "") + \
+        "mail_seal_unlock_fd"
+    subprocess.run(
+        ["doveadm", "-c", server.config_file, "-o", f"{name}={read_end}",
+         command, "-u", user.name, str(script)],
+        pass_fds=[read_end], capture_output=True, timeout=30)
+    inode = os.fstat(read_end).st_ino
+    os.close(read_end)
+    os.close(write_end)
+    found = (tmp_path / "descriptors").read_text()
+    assert "pipe:" in found and f"pipe:[{inode}]" not in found, found
