@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import age, disk, keyring
+from harness import age, disk, keyring, sanitizer
 from harness.config import Setup
 from harness.doveadm import Done, seal_user, unlocked
 from harness.seal import enrolled, open_all
@@ -216,7 +216,7 @@ def test_terminal(server, user):
         ["doveadm", "-c", server.config_file, "-o", f"{name}={slave}",
          "fetch", "-u", user.name, "text", "all"],
         stdin=subprocess.DEVNULL, capture_output=True, pass_fds=[slave],
-        timeout=30)
+        env=sanitizer.environment(), timeout=30)
     os.close(master)
     os.close(slave)
     assert done.returncode != 0
@@ -322,7 +322,8 @@ def test_the_other_side_does_not_inherit_it(server, user, command, tmp_path):
     subprocess.run(
         ["doveadm", "-c", server.config_file, "-o", f"{name}={read_end}",
          command, "-u", user.name, str(script)],
-        pass_fds=[read_end], capture_output=True, timeout=30)
+        pass_fds=[read_end], capture_output=True,
+        env=sanitizer.environment(), timeout=30)
     inode = os.fstat(read_end).st_ino
     os.close(read_end)
     os.close(write_end)

@@ -7,6 +7,8 @@ import select
 import signal
 import time
 
+from . import sanitizer
+
 
 class Wrong(Exception):
     """The command failed, or asked something that has no answer."""
@@ -19,7 +21,8 @@ def run(command, answers, cwd=None, seconds=30):
     if pid == 0:
         if cwd is not None:
             os.chdir(cwd)
-        os.execvp("bash", ["bash", "-o", "pipefail", "-c", command])
+        os.execvpe("bash", ["bash", "-o", "pipefail", "-c", command],
+                   sanitizer.environment() or os.environ)
     try:
         shown = _talk(fd, list(answers), time.monotonic() + seconds)
     except BaseException:
