@@ -50,12 +50,13 @@ def command(server, *words, **secrets):
     return line, fds
 
 
-def seal(server, *words, check=True, stdin=b"", **secrets):
+def seal(server, *words, check=True, stdin=b"", env=None, **secrets):
     """Run it to its end, with no terminal to ask at."""
     line, fds = command(server, *words, **secrets)
     try:
         ended = subprocess.run(line, input=stdin, capture_output=True,
-                               pass_fds=fds, env=sanitizer.environment(),
+                               pass_fds=fds,
+                               env=env or sanitizer.environment(),
                                start_new_session=True, timeout=60)
     finally:
         for fd in fds:
