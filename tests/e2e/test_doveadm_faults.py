@@ -51,6 +51,7 @@ class Change:
     secrets: dict = field(default_factory=dict)
     opens: tuple = ()           # passwords of which one opens afterwards
     before: str = ""            # the keyring; "": there is none
+    failed = FAILED
 
     def __post_init__(self):
         self.kept = f"{self.user.home}.kept"
@@ -133,7 +134,9 @@ class Enroll(Change):
 
 class Destroy(Change):
     def assert_done(self):
-        assert not glob.glob(f"{keyring.path(self.user)}*")
+        # The lock is that on the file, not the file.
+        assert not os.path.exists(keyring.path(self.user))
+        assert self.left <= {f"{keyring.path(self.user)}.lock"}
 
     def assert_sound(self):
         """A keyring that doesn't open is one that nothing brings back."""
@@ -147,10 +150,12 @@ class Destroy(Change):
 
     def assert_next_change_works(self):
         assert self.run().code in (0, NOTFOUND)
-        self.assert_done()
+        assert not glob.glob(f"{keyring.path(self.user)}*")
 
 
 class Reseal(Change):
+    failed = f"{FAILED}|could not be rewritten"
+
     @property
     def faulty(self):
         """The keyring itself is as for "rotate"."""
@@ -234,7 +239,7 @@ def assert_told(change, call, done):
     if done.code == 0:
         change.assert_done()
     else:
-        assert re.search(FAILED, done.err), (call, done)
+        assert re.search(change.failed, done.err), (call, done.err)
     assert done.code >= 0 and "Panic" not in done.err, (call, done)
 
 
