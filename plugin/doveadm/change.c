@@ -91,9 +91,12 @@ open_by_identity(const struct seal_secrets *secrets,
 	return ret;
 }
 
-int seal_open(struct seal_cmd_context *cmd, struct mail_user *user,
-	      const struct keyring *keyring, struct keyring_opened *opened_r,
-	      int *exit_code_r, const char **error_r)
+/* Open a keyring with the secrets at hand, or the identities of the user. Returns 0,
+   or -1, error_r and exit_code_r. */
+static int
+open_keyring(struct seal_cmd_context *cmd, struct mail_user *user,
+	     const struct keyring *keyring, struct keyring_opened *opened_r,
+	     int *exit_code_r, const char **error_r)
 {
 	const struct seal_secrets *secrets = cmd->secrets;
 	const struct age_identities *unlocked =
@@ -136,7 +139,7 @@ load_open(struct seal_change *change, struct keyring_store *store,
 
 	if (seal_load(change->cmd, change->user, store, keyring_r) < 0)
 		return -1;
-	if (seal_open(change->cmd, change->user, *keyring_r, opened_r,
+	if (open_keyring(change->cmd, change->user, *keyring_r, opened_r,
 		      &exit_code, &error) == 0)
 		return 0;
 	keyring_free(keyring_r);
@@ -191,7 +194,7 @@ change_keyring(const struct keyring *keyring, struct keyring **new_keyring_r,
 	seal_change_deinit(change);
 	change->verify_secret = NULL;
 	change->is_last_slot = FALSE;
-	if (seal_open(change->cmd, change->user, keyring, &opened,
+	if (open_keyring(change->cmd, change->user, keyring, &opened,
 		      &change->exit_code, error_r) < 0)
 		return -1;
 	change->keyring = keyring;

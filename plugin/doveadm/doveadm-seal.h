@@ -127,11 +127,6 @@ seal_store_init(struct seal_cmd_context *cmd, struct mail_user *user);
    which was said. */
 int seal_load(struct seal_cmd_context *cmd, struct mail_user *user,
 	      struct keyring_store *store, struct keyring **keyring_r);
-/* Open it with the secrets at hand, or the identities of the user. Returns 0,
-   or -1, error_r and exit_code_r. */
-int seal_open(struct seal_cmd_context *cmd, struct mail_user *user,
-	      const struct keyring *keyring, struct keyring_opened *opened_r,
-	      int *exit_code_r, const char **error_r);
 
 /* mailboxes.c: call this for every mailbox that holds messages of the user's
    own. It returns 0, or -1 to end, having said why. So does this. */

@@ -36,10 +36,6 @@ int store_file_real_path(const char *path, const char **real_path_r,
 const char *store_file_dir(const char *path);
 int store_file_sync_dir(const char *path, const char **error_r)
 	ATTR_WARN_UNUSED_RESULT;
-/* open() or stat() found nothing. Returns 0 if there is nothing, -1 and error_r
-   if there is a link that leads nowhere. */
-int store_file_missing(const char *path, const char **error_r)
-	ATTR_WARN_UNUSED_RESULT;
 /* Append the content. Returns 1; 0 if there is no such file; -1 and error_r. */
 int store_file_read(const char *path, buffer_t *dest, const char **error_r)
 	ATTR_WARN_UNUSED_RESULT;

@@ -33,9 +33,10 @@ int store_file_create_error(const char *function, const char *path,
 	return -1;
 }
 
-/* A link that leads nowhere is no proof that there is no keyring: what it leads
-   to may be on a disk that isn't mounted now. */
-int store_file_missing(const char *path, const char **error_r)
+/* open() or stat() found nothing. Returns 0 if there is nothing, -1 and error_r
+   if there is a link that leads nowhere: that is no proof that there is no
+   keyring, as what it leads to may be on a disk that isn't mounted now. */
+static int file_missing(const char *path, const char **error_r)
 {
 	const char *dest, *error;
 	struct stat st;
@@ -95,7 +96,7 @@ int store_file_read(const char *path, buffer_t *dest, const char **error_r)
 	/* O_NONBLOCK for a FIFO in its place; a regular file doesn't care. */
 	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0) {
-		return errno == ENOENT ? store_file_missing(path, error_r) :
+		return errno == ENOENT ? file_missing(path, error_r) :
 			store_file_error("open", path, error_r);
 	}
 	ret = file_read_fd(fd, path, dest, error_r);
@@ -123,7 +124,7 @@ file_stamp(struct keyring_store *store, struct keyring_stamp *stamp_r,
 	struct stat st;
 
 	if (stat(path, &st) < 0) {
-		return errno == ENOENT ? store_file_missing(path, error_r) :
+		return errno == ENOENT ? file_missing(path, error_r) :
 			store_file_error("stat", path, error_r);
 	}
 	stamp_r->data[0] = st.st_dev;
@@ -149,7 +150,7 @@ int store_file_real_path(const char *path, const char **real_path_r,
 	if (!S_ISLNK(st.st_mode))
 		return 0;
 	if (access(path, F_OK) < 0 && errno == ENOENT)
-		return store_file_missing(path, error_r);
+		return file_missing(path, error_r);
 	return t_realpath(path, real_path_r, error_r);
 }
 

@@ -114,8 +114,9 @@ int mail_seal_unlock_open(struct mail_seal_unlock *unlock,
 				       &unlock->opened, error_r);
 }
 
-const char *mail_seal_unlock_kind(const struct mail_seal_unlock *unlock,
-				  const struct keyring *keyring)
+/* "password", "recovery", …, of the slot that opened it. */
+static const char *slot_kind(const struct mail_seal_unlock *unlock,
+			     const struct keyring *keyring)
 {
 	const struct keyring_slot *slots;
 	unsigned int count;
@@ -150,7 +151,7 @@ log_unlocked(struct mail_seal_unlock *unlock, const struct keyring *keyring,
 	     uint64_t started)
 {
 	const struct mail_seal_key_event_fields fields = {
-		.slot_kind = mail_seal_unlock_kind(unlock, keyring),
+		.slot_kind = slot_kind(unlock, keyring),
 		.duration_usecs = i_microseconds() - started,
 	};
 

@@ -47,9 +47,6 @@ void mail_seal_userdb_wipe(struct mail_user *user);
    as keyring_open_password(). */
 int mail_seal_unlock_open(struct mail_seal_unlock *unlock,
 			  const struct keyring *keyring, const char **error_r);
-/* "password", "recovery", …, of the slot that opened it. */
-const char *mail_seal_unlock_kind(const struct mail_seal_unlock *unlock,
-				  const struct keyring *keyring);
 /* Log what the store has to say about its last call, if anything. */
 void mail_seal_store_log_notice(struct mail_user *user,
 				const struct keyring_store *store);
