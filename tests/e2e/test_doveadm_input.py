@@ -3,15 +3,13 @@
 
 import base64
 import os
-import pty
 import re
-import select
 import subprocess
 import time
 
 import pytest
 
-from harness import age, keyring, sanitizer
+from harness import age, keyring, sanitizer, terminal
 from harness.config import Setup
 from harness.doveadm import (DATAERR, NOPERM, NOTFOUND, TEMPFAIL, USAGE,
                              seal, seal_user)
@@ -263,29 +261,9 @@ def test_swapped_recipient_is_noticed(server, user, refused):
 
 def at_terminal(server, user, words, answers):
     """What the terminal shows, and the exit code."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.execvpe("doveadm", ["doveadm", "-c", server.config_file, "seal",
-                               *words, "-u", user.name],
-                   sanitizer.environment() or os.environ)
-    shown = b""
-    answers = list(answers)
-    while True:
-        ready, _, _ = select.select([fd], [], [], 30)
-        assert ready, shown
-        try:
-            data = os.read(fd, 4096)
-        except OSError:
-            break
-        if not data:
-            break
-        shown += data
-        if shown.rstrip(b" ").endswith(b":") and data.endswith(b": ") and \
-                answers:
-            os.write(fd, answers.pop(0).encode() + b"\n")
-    _, status = os.waitpid(pid, 0)
-    os.close(fd)
-    return shown.decode(errors="replace"), os.waitstatus_to_exitcode(status)
+    return terminal.talk(["doveadm", "-c", server.config_file, "seal", *words,
+                          "-u", user.name],
+                         [(": ", answer) for answer in answers])
 
 
 def test_terminal(server, user):

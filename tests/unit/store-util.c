@@ -248,6 +248,24 @@ int test_child_slots(struct keyring_store *store, struct test_change *change,
 	return 0;
 }
 
+unsigned int test_child_count(const struct keyring *keyring,
+			      unsigned int process)
+{
+	const struct keyring_slot *slots;
+	unsigned int count, found = 0;
+
+	slots = keyring_slots(keyring, &count);
+	for (unsigned int i = 1; i < TEST_CHILD_SLOTS; i += 2) T_BEGIN {
+		const char *label = t_strdup_printf("%u-%u", process, i);
+
+		for (unsigned int j = 0; j < count; j++) {
+			if (null_strcmp(slots[j].label, label) == 0)
+				found++;
+		}
+	} T_END;
+	return found;
+}
+
 int test_child_rotate(struct keyring_store *store, struct test_change *change,
 		      unsigned int process ATTR_UNUSED)
 {

@@ -60,6 +60,10 @@ int test_store_change(struct keyring_store *store, struct test_change *change,
 /* Add so many slots, and remove every other one again. */
 int test_child_slots(struct keyring_store *store, struct test_change *change,
 		     unsigned int process);
+/* How many of the slots are there that this process was to leave: all, if it is
+   TEST_CHILD_SLOTS / 2. */
+unsigned int test_child_count(const struct keyring *keyring,
+			      unsigned int process);
 /* Rotate so many times. */
 int test_child_rotate(struct keyring_store *store, struct test_change *change,
 		      unsigned int process);

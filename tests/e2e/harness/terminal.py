@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs a shell command at a terminal of its own, where a person answers."""
+"""Runs a command at a terminal of its own, where a person answers."""
 
 import os
 import pty
@@ -14,15 +14,23 @@ class Wrong(Exception):
     """The command failed, or asked something that has no answer."""
 
 
-def run(command, answers, cwd=None, seconds=30):
-    """Returns all that stood on the terminal. answers are (prompt, answer), each
-    used once, in this order."""
+def run(command, answers, cwd=None):
+    """Run a command of the shell, which must succeed; returns as talk() does."""
+    shown, status = talk(["bash", "-o", "pipefail", "-c", command], answers,
+                         cwd)
+    if status != 0:
+        raise Wrong(f"{command} ended with {status}:\n{shown}")
+    return shown
+
+
+def talk(words, answers, cwd=None, seconds=30):
+    """Returns all that stood on the terminal, and the exit status. answers are
+    (prompt, answer), each used once, in this order."""
     pid, fd = pty.fork()
     if pid == 0:
         if cwd is not None:
             os.chdir(cwd)
-        os.execvpe("bash", ["bash", "-o", "pipefail", "-c", command],
-                   sanitizer.environment() or os.environ)
+        os.execvpe(words[0], words, sanitizer.environment() or os.environ)
     try:
         shown = _talk(fd, list(answers), time.monotonic() + seconds)
     except BaseException:
@@ -31,9 +39,7 @@ def run(command, answers, cwd=None, seconds=30):
     finally:
         os.close(fd)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if status != 0:
-        raise Wrong(f"{command} ended with {status}:\n{shown}")
-    return shown
+    return shown, status
 
 
 def _talk(fd, answers, end):
