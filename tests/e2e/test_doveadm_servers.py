@@ -308,21 +308,33 @@ class Watch:
     def __init__(self, words):
         self.words = [word.encode() for word in words]
         self.found = []
-        self.looked = 0
+        # The processes that were seen.
+        self.pids = set()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def _run(self):
         while not self._end.wait(0.002):
-            for path in (glob.glob("/proc/[0-9]*/cmdline") +
-                         glob.glob("/proc/[0-9]*/environ")):
-                try:
-                    with open(path, "rb") as file:
-                        data = file.read()
-                except OSError:
-                    continue
-                self.looked += b"doveadm" in data
-                self.found += [path for word in self.words if word in data]
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                self._look(pid)
+
+    def _look(self, pid):
+        data = b""
+        try:
+            for name in ("cmdline", "environ"):
+                with open(f"/proc/{pid}/{name}", "rb") as file:
+                    data += file.read()
+        except OSError:
+            return
+        self.found += [pid for word in self.words if word in data]
+        self.pids.add(int(pid))
+
+    def wait_for(self, pid):
+        """Until this process, which doesn't end by itself, was seen."""
+        end = time.monotonic() + 60
+        while pid not in self.pids and time.monotonic() < end:
+            time.sleep(0.01)
+        assert pid in self.pids
 
     def __enter__(self):
         self._thread.start()
@@ -364,14 +376,21 @@ def test_secrets_are_left_nowhere(serve):
         for wrong in (words[4], words[5]):
             errors += by_server(server, user, "password", check=False,
                                 password=[wrong, words[0]]).err
-        done = subprocess.run(
-            ["doveadm", "-D", "-c", server.config_file, "seal", "password",
-             "-u", user.name, "--password-fd", "0"], capture_output=True,
-            input=f"{words[3]}\n{words[0]}\n".encode(),
-            env=sanitizer.environment())
-        assert done.returncode == 0, done.stderr
-        errors += (done.stdout + done.stderr).decode()
-    assert watch.looked and not watch.found
+        # The others may end before they are looked at; this one waits for the
+        # second secret.
+        with subprocess.Popen(
+                ["doveadm", "-D", "-c", server.config_file, "seal",
+                 "password", "-u", user.name, "--password-fd", "0"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=sanitizer.environment()) as process:
+            process.stdin.write(f"{words[3]}\n".encode())
+            process.stdin.flush()
+            watch.wait_for(process.pid)
+            out = process.communicate(f"{words[0]}\n".encode())[0]
+        assert process.returncode == 0, out
+        errors += out.decode()
+    assert not watch.found
     hashes = [hashlib.sha256(word.encode()).hexdigest() for word in words]
     for secret in [*words, *hashes, code, code.lower()]:
         assert secret not in errors
