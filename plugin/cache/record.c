@@ -16,7 +16,7 @@ struct record_ad {
 	uint8_t uid_validity[4], uid[4];
 	uint8_t version, slot;
 };
-static_assert(sizeof(struct record_ad) == 26, "record_ad has holes");
+_Static_assert(sizeof(struct record_ad) == 26, "record_ad has holes");
 
 static void put_uint32(uint8_t dest[4], uint32_t number)
 {
