@@ -16,8 +16,8 @@
 
 /* Codes are 1 to CACHE_HEADER_CODE_COUNT - 1. */
 #define CACHE_HEADER_CODE_COUNT 64
-/* A longer name isn't cached. */
-#define CACHE_HEADER_NAME_MAX_SIZE 100
+/* A longer name isn't cached: Dovecot 2.4 cuts it. */
+#define CACHE_HEADER_NAME_MAX_SIZE 99
 
 /* 0 if the name has none. Names are compared without regard to case. */
 uint8_t cache_header_code(const char *name);

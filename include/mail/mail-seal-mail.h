@@ -3,6 +3,11 @@
 #define MAIL_MAIL_SEAL_MAIL_H
 
 struct mail;
+struct mailbox;
+
+/* TRUE if messages of this mailbox lie in files of this store, one by one, so
+   that they can be sealed. */
+bool mail_seal_mailbox_is_sealable(struct mailbox *box);
 
 /* A larger message is not authenticated as a whole before its first byte goes
    out, but chunk by chunk while it is sent. */

@@ -5,7 +5,7 @@
 #include "mail/mail-seal-user.h"
 #include "mail-seal-private.h"
 #include "unlock.h"
-#include "unlock-fd.h"
+#include "mail/unlock-fd.h"
 
 /* How a session gets its identity. All reasons of failure are told twice: to
    the administrator in the log, with what was found; to the person at the

@@ -5,7 +5,7 @@
 #include "mail-namespace.h"
 #include "mail/mail-seal-user.h"
 #include "rewrite-private.h"
-#include "unlock-fd.h"
+#include "mail/unlock-fd.h"
 
 struct mail_seal_user_module mail_seal_user_module =
 	MODULE_CONTEXT_INIT(&mail_user_module_register);
