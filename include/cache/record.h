@@ -36,7 +36,8 @@ bool cache_record_open(const struct cache_key *key,
 
 /* What the items are about. The numbers stand in files: they never change. */
 enum cache_item_type {
-	/* struct age_istream_known, and before it a byte of CACHE_SEAL_* */
+	/* A byte of CACHE_SEAL_*, and unless it's plain, the state of the store
+	   (mail/unsealing.h), 8 bytes, and struct age_istream_known */
 	CACHE_ITEM_SEAL = 1,
 	/* The strings of Dovecot's cache, each with a NUL behind it. */
 	CACHE_ITEM_ENVELOPE = 2,
@@ -62,6 +63,8 @@ enum cache_item_type {
 
 /* The message was sealed to the recipient of then. */
 #define CACHE_SEAL_CURRENT 0x01
+/* It was sealed once, and isn't any more. */
+#define CACHE_SEAL_PLAIN 0x02
 
 struct cache_item {
 	enum cache_item_type type;

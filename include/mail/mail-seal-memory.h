@@ -15,8 +15,11 @@ struct mail_seal_memory_vfuncs {
 	   now. */
 	bool (*recall)(struct mail *mail, struct age_istream_known *known_r,
 		       bool *current_r);
-	/* The message is not to be remembered as it is, nor what is learned of
-	   it now: it isn't the one that was. */
+	/* The message isn't as it is remembered. Returns TRUE if that is known to
+	   be wrong; FALSE if mail was unsealed since, so that the message may
+	   well be another one. */
+	bool (*is_exchanged)(struct mail *mail);
+	/* What is learned of this message now is not to be remembered. */
 	void (*distrust)(struct mail *mail);
 };
 

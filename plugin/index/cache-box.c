@@ -66,6 +66,8 @@ make_key(struct mailbox *box, struct cache_box *cbox,
 		return FALSE;
 	cbox->key = cache_key_init(identity, metadata.guid);
 	memcpy(cbox->identity, identity->public, sizeof(cbox->identity));
+	mail_seal_state_follow(box, &cbox->state);
+	cbox->state_old = FALSE;
 	T_BEGIN {
 		register_slots(box, cbox);
 	} T_END;

@@ -126,21 +126,53 @@ add_parts(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
 	cache_item_add(items, CACHE_ITEM_PARTS, parts->data, parts->used);
 }
 
+static bool stream_failed(const struct istream *stream)
+{
+	return stream != NULL && stream->stream_errno != 0;
+}
+
+/* How the message is sealed. Returns FALSE if it wasn't opened. */
+static bool get_seal(struct mail *mail, struct cache_mail_seal *seal_r)
+{
+	const struct cache_box *cbox = CACHE_BOX_CONTEXT(mail->box);
+	struct istream *sealed;
+	bool current;
+
+	sealed = mail_seal_mail_get_sealed(mail, &current);
+	if (sealed == NULL || stream_failed(sealed) ||
+	    !i_stream_age_get_known(sealed, &seal_r->known))
+		return FALSE;
+	seal_r->flags = current ? CACHE_SEAL_CURRENT : 0;
+	memcpy(seal_r->state, cbox->state.id, sizeof(seal_r->state));
+	return TRUE;
+}
+
+static bool was_opened_plain(struct mail *mail)
+{
+	bool current;
+
+	return cache_mail_data(mail)->stream != NULL &&
+		mail_seal_mail_get_sealed(mail, &current) == NULL;
+}
+
 static void
 add_seal(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
 {
-	uint8_t data[1 + sizeof(struct age_istream_known)];
-	const struct cache_item *item = &cmail->item[CACHE_ITEM_SEAL];
+	static const uint8_t plain = CACHE_SEAL_PLAIN;
+	struct cache_mail_seal seal, old;
+	bool known = cache_mail_get_seal(cmail, &old);
 
-	if (!cmail->known_set)
-		return;
-	data[0] = cmail->known_current ? CACHE_SEAL_CURRENT : 0;
-	memcpy(data + 1, &cmail->known, sizeof(cmail->known));
-	/* A message that was rewritten has another one. */
-	if (item->size != sizeof(data) ||
-	    memcmp(item->data, data, sizeof(data)) != 0)
-		cache_item_add(items, CACHE_ITEM_SEAL, data, sizeof(data));
-	secret_wipe(data, sizeof(data));
+	if (get_seal(mail, &seal)) {
+		/* A message that was rewritten has another one. */
+		if (!known || memcmp(&seal, &old, sizeof(seal)) != 0) {
+			cache_item_add(items, CACHE_ITEM_SEAL, &seal,
+				       sizeof(seal));
+		}
+		secret_wipe(&seal, sizeof(seal));
+	} else if (known && was_opened_plain(mail))
+		cache_item_add(items, CACHE_ITEM_SEAL, &plain, sizeof(plain));
+	if (known)
+		secret_wipe(&old, sizeof(old));
 }
 
 /* The lines of a field that index-mail-headers.c has found. first is the first of
@@ -227,11 +259,6 @@ add_headers(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
 	}
 }
 
-static bool stream_failed(const struct istream *stream)
-{
-	return stream != NULL && stream->stream_errno != 0;
-}
-
 static bool may_collect(struct mail *mail, const struct cache_mail *cmail)
 {
 	const struct index_mail_data *data = cache_mail_data(mail);
@@ -242,25 +269,11 @@ static bool may_collect(struct mail *mail, const struct cache_mail *cmail)
 		cmail->next_slot < CACHE_SLOTS_COUNT;
 }
 
-static void learn_seal(struct mail *mail, struct cache_mail *cmail)
-{
-	struct istream *sealed;
-	bool current;
-
-	sealed = mail_seal_mail_get_sealed(mail, &current);
-	if (sealed == NULL || stream_failed(sealed) ||
-	    !i_stream_age_get_known(sealed, &cmail->known))
-		return;
-	cmail->known_set = TRUE;
-	cmail->known_current = current;
-}
-
 static void
 add_all(struct mail *mail, struct cache_mail *cmail, buffer_t *items)
 {
 	const struct index_mail_data *data = cache_mail_data(mail);
 
-	learn_seal(mail, cmail);
 	add_seal(mail, cmail, items);
 	add_numbers(mail, cmail, items);
 	add_sent_date(mail, cmail, items);

@@ -10,6 +10,11 @@
 
 /* The records of one message, opened as a whole once something is asked. */
 
+/* Where a slot's items are among all. */
+struct slot_items {
+	size_t offset, size;
+};
+
 static int slot_of_field(const struct cache_box *cbox, unsigned int field)
 {
 	unsigned int i;
@@ -34,7 +39,8 @@ static void log_damage(struct mail *mail, struct cache_box *cbox)
 
 static void
 open_record(struct mail *mail, struct cache_box *cbox, struct cache_mail *cmail,
-	    unsigned int slot, const struct mail_cache_iterate_field *field)
+	    unsigned int slot, const struct mail_cache_iterate_field *field,
+	    struct slot_items *items)
 {
 	const struct mail_index_header *hdr =
 		mail_index_get_header(mail->transaction->view);
@@ -49,14 +55,17 @@ open_record(struct mail *mail, struct cache_box *cbox, struct cache_mail *cmail,
 		cmail->next_slot = slot + 1;
 	if (cmail->items == NULL)
 		cmail->items = buffer_create_dynamic(default_pool, 4096);
+	items->offset = cmail->items->used;
 	if (!cache_record_open(cbox->key, &place, field->data, field->size,
 			       cmail->items))
 		log_damage(mail, cbox);
+	items->size = cmail->items->used - items->offset;
 }
 
 static void
 open_records(struct mail *mail, struct cache_box *cbox,
-	     struct cache_mail *cmail)
+	     struct cache_mail *cmail,
+	     struct slot_items items[CACHE_SLOTS_COUNT])
 {
 	struct mail_cache_lookup_iterate_ctx iter;
 	struct mail_cache_iterate_field field;
@@ -71,7 +80,7 @@ open_records(struct mail *mail, struct cache_box *cbox,
 		if (slot < 0 || (seen & (1U << slot)) != 0)
 			continue;
 		seen |= 1U << slot;
-		open_record(mail, cbox, cmail, slot, &field);
+		open_record(mail, cbox, cmail, slot, &field, &items[slot]);
 	}
 }
 
@@ -136,8 +145,7 @@ index_item(struct cache_mail *cmail, const struct cache_item *item)
 	default:
 		break;
 	}
-	/* Types that come later are unknown here. The first one counts: the
-	   newest record is looked at first. */
+	/* Types that come later are unknown here. */
 	if (item->type < CACHE_ITEM_TYPE_COUNT &&
 	    cmail->item[item->type].data == NULL)
 		cmail->item[item->type] = *item;
@@ -145,27 +153,39 @@ index_item(struct cache_mail *cmail, const struct cache_item *item)
 }
 
 static void
-index_items(struct mail *mail, struct cache_box *cbox,
-	    struct cache_mail *cmail)
+index_slot(struct mail *mail, struct cache_box *cbox, struct cache_mail *cmail,
+	   const struct slot_items *items)
 {
-	const unsigned char *data = cmail->items->data;
-	size_t size = cmail->items->used;
+	const unsigned char *data =
+		CONST_PTR_OFFSET(cmail->items->data, items->offset);
+	size_t size = items->size;
 	struct cache_item item;
-	int ret = 0;
+	int ret;
 
-	while (size > 0) {
-		/* The padding of one record, and the next. */
-		if (*data == '\0') {
-			data++;
-			size--;
-			continue;
-		}
-		ret = cache_item_next(&data, &size, &item);
-		if (ret <= 0 || !index_item(cmail, &item))
+	while ((ret = cache_item_next(&data, &size, &item)) > 0) {
+		if (!index_item(cmail, &item)) {
+			ret = -1;
 			break;
+		}
 	}
-	if (size > 0)
+	if (ret < 0)
 		log_damage(mail, cbox);
+}
+
+static void
+load_records(struct mail *mail, struct cache_box *cbox,
+	     struct cache_mail *cmail)
+{
+	struct slot_items items[CACHE_SLOTS_COUNT];
+	unsigned int slot;
+
+	i_zero(&items);
+	open_records(mail, cbox, cmail, items);
+	/* What was written last counts. */
+	for (slot = cmail->next_slot; slot > 0; slot--) {
+		if (items[slot - 1].size > 0)
+			index_slot(mail, cbox, cmail, &items[slot - 1]);
+	}
 }
 
 /* What index-mail takes from here as if it had found it out itself. */
@@ -198,9 +218,12 @@ bool cache_mail_load(struct mail *mail, struct cache_mail *cmail)
 	cmail->active = cache_box_activate(mail->box, cbox);
 	if (!cmail->active)
 		return FALSE;
-	open_records(mail, cbox, cmail);
+	if (cbox->state_old) {
+		mail_seal_state_follow(mail->box, &cbox->state);
+		cbox->state_old = FALSE;
+	}
+	load_records(mail, cbox, cmail);
 	if (cmail->items != NULL && cmail->items->used > 0) {
-		index_items(mail, cbox, cmail);
 		fill_mail(mail, cmail);
 		mail->transaction->stats.cache_hit_count++;
 	}
@@ -225,6 +248,17 @@ cache_mail_header(const struct cache_mail *cmail, const char *name)
 	return &unknown;
 }
 
+bool cache_mail_get_seal(const struct cache_mail *cmail,
+			 struct cache_mail_seal *seal_r)
+{
+	const struct cache_item *item = &cmail->item[CACHE_ITEM_SEAL];
+
+	if (item->size != sizeof(*seal_r))
+		return FALSE;
+	memcpy(seal_r, item->data, sizeof(*seal_r));
+	return TRUE;
+}
+
 void cache_mail_reset(struct cache_mail *cmail)
 {
 	if (cmail->items != NULL && cmail->items->used > 0) {
@@ -232,8 +266,6 @@ void cache_mail_reset(struct cache_mail *cmail)
 			    cmail->items->used);
 		buffer_set_used_size(cmail->items, 0);
 	}
-	if (cmail->known_set)
-		secret_wipe(&cmail->known, sizeof(cmail->known));
 	if (array_is_created(&cmail->named_headers))
 		array_clear(&cmail->named_headers);
 	if (cmail->active) {
@@ -245,7 +277,6 @@ void cache_mail_reset(struct cache_mail *cmail)
 	cmail->temp_fields = 0;
 	cmail->records_size = 0;
 	cmail->next_slot = 0;
-	cmail->known_set = cmail->known_current = FALSE;
 	cmail->loaded = cmail->active = FALSE;
 	cmail->prepared = cmail->failed = FALSE;
 }

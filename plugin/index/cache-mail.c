@@ -7,6 +7,7 @@
 #include "str.h"
 #include "imap-bodystructure.h"
 #include "message-part-serialize.h"
+#include "crypto/secret.h"
 #include "mail/mail-seal-memory.h"
 #include "cache-private.h"
 
@@ -409,16 +410,35 @@ static bool
 recall(struct mail *mail, struct age_istream_known *known_r, bool *current_r)
 {
 	struct cache_mail *cmail = cache_mail_get(mail);
-	const struct cache_item *item;
+	struct cache_mail_seal seal;
 
-	if (cmail == NULL)
+	if (cmail == NULL || !cache_mail_load(mail, cmail) ||
+	    !cache_mail_get_seal(cmail, &seal))
 		return FALSE;
-	item = find_item(mail, cmail, CACHE_ITEM_SEAL);
-	if (item == NULL || item->size != 1 + sizeof(*known_r))
-		return FALSE;
-	*current_r = (item->data[0] & CACHE_SEAL_CURRENT) != 0;
-	memcpy(known_r, item->data + 1, sizeof(*known_r));
+	*current_r = (seal.flags & CACHE_SEAL_CURRENT) != 0;
+	*known_r = seal.known;
+	secret_wipe(&seal, sizeof(seal));
 	return TRUE;
+}
+
+static bool is_exchanged(struct mail *mail)
+{
+	struct cache_mail *cmail = cache_mail_get(mail);
+	struct cache_box *cbox = CACHE_BOX_CONTEXT(mail->box);
+	struct mail_seal_state state;
+	struct cache_mail_seal seal;
+	bool same;
+
+	if (!cache_mail_get_seal(cmail, &seal))
+		return FALSE;
+	mail_seal_state_read(mail->box, &state);
+	/* With another state this session may look at what was there before. */
+	cbox->state_old = memcmp(state.id, cbox->state.id,
+				 sizeof(state.id)) != 0;
+	same = !state.rewriting && !cbox->state_old &&
+		memcmp(seal.state, state.id, sizeof(seal.state)) == 0;
+	secret_wipe(&seal, sizeof(seal));
+	return same;
 }
 
 static void distrust(struct mail *mail)
@@ -431,6 +451,7 @@ static void distrust(struct mail *mail)
 
 const struct mail_seal_memory_vfuncs cache_mail_memory = {
 	.recall = recall,
+	.is_exchanged = is_exchanged,
 	.distrust = distrust,
 };
 

@@ -7,6 +7,7 @@
 #include "index-mail.h"
 #include "cache/header.h"
 #include "cache/record.h"
+#include "mail/unsealing.h"
 #include "stream/istream-age.h"
 
 /* The sealed cache. Dovecot's own cache writer is shut (mail_never_cache_fields =
@@ -29,10 +30,14 @@ struct cache_box {
 	/* The current identity's public key. */
 	uint8_t identity[AGE_X25519_KEY_SIZE];
 	unsigned int slot_fields[CACHE_SLOTS_COUNT];
+	/* What is sealed now is remembered with this. */
+	struct mail_seal_state state;
 	/* What is parsed along with any header. */
 	struct mailbox_header_lookup_ctx *headers;
 	/* Names that clients have asked for and that have no code. */
 	ARRAY(char *) asked;
+	/* There is another state by now. */
+	bool state_old:1;
 	/* A record was not authentic: once is enough. */
 	bool damage_logged:1;
 	/* There was no key when it was opened. */
@@ -57,6 +62,13 @@ struct cache_mail_named_header {
 	struct cache_mail_header header;
 };
 
+/* The data of CACHE_ITEM_SEAL. */
+struct cache_mail_seal {
+	uint8_t flags;
+	uint8_t state[MAIL_SEAL_STATE_SIZE];
+	struct age_istream_known known;
+};
+
 struct cache_mail {
 	union mail_module_context module_ctx;
 	/* Of the struct mail: content that isn't asked of Dovecot before it is
@@ -79,10 +91,6 @@ struct cache_mail {
 	/* The last header stream that was answered from records. */
 	struct istream *header_stream;
 
-	/* How the message is sealed, found out now. A secret. */
-	struct age_istream_known known;
-	bool known_set:1;
-	bool known_current:1;
 	/* Records were looked for. */
 	bool loaded:1;
 	/* There is a key: records are read and written. */
@@ -147,6 +155,9 @@ void cache_mail_reset(struct cache_mail *cmail);
 /* What is known of a header. */
 const struct cache_mail_header *
 cache_mail_header(const struct cache_mail *cmail, const char *name);
+/* How the message was sealed. Returns FALSE if it isn't known, or was plain. */
+bool cache_mail_get_seal(const struct cache_mail *cmail,
+			 struct cache_mail_seal *seal_r);
 static inline bool
 cache_mail_has(const struct cache_mail *cmail, enum cache_item_type type)
 {

@@ -48,8 +48,11 @@ static bool keys_have_changed(struct mail_user *owner)
 	return mail_seal_get_new_identities(owner) || suser->keys_lost;
 }
 
-static bool fits_unless_keys_changed(struct mail *mail, struct mail_user *owner)
+/* The message isn't as it is remembered. */
+static bool may_be_another(struct mail *mail, struct mail_user *owner)
 {
+	if (!memory->is_exchanged(mail))
+		return TRUE;
 	memory->distrust(mail);
 	return keys_have_changed(owner);
 }
@@ -60,7 +63,7 @@ bool mail_seal_memory_fits(struct mail *mail, struct mail_seal_mail *smail,
 	if (!smail->remembered || smail->replaced ||
 	    memcmp(smail->remembered_hash, smail->header_hash, HASH_SIZE) == 0)
 		return TRUE;
-	return fits_unless_keys_changed(mail, owner);
+	return may_be_another(mail, owner);
 }
 
 bool mail_seal_memory_fits_plain(struct mail *mail, struct mail_user *owner)
@@ -71,7 +74,7 @@ bool mail_seal_memory_fits_plain(struct mail *mail, struct mail_user *owner)
 	if (owner == NULL || !recall(mail, &known, &current))
 		return TRUE;
 	secret_wipe(&known, sizeof(known));
-	return fits_unless_keys_changed(mail, owner);
+	return may_be_another(mail, owner);
 }
 
 struct istream *mail_seal_mail_get_sealed(struct mail *mail, bool *current_r)
