@@ -93,7 +93,7 @@ bool cache_item_number(const struct cache_item *item, uint64_t *number_r)
 /* Numbers within data. */
 void cache_number_add(buffer_t *dest, uint64_t number);
 /* Take a number from *data, of *size bytes, and move these past it. FALSE if
-   there is none of up to 64 bits. */
+   there is none of up to 64 bits, in its only spelling. */
 bool cache_number_next(const unsigned char **data, size_t *size,
 		       uint64_t *number_r) ATTR_WARN_UNUSED_RESULT;
 
