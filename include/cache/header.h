@@ -34,7 +34,8 @@ struct cache_header_line {
 ARRAY_DEFINE_TYPE(cache_header_line, struct cache_header_line);
 
 /* Append the item of the lines of this name, at least one, or none for a field
-   that is absent. Both names and lines are the caller's. */
+   that is absent. Nothing is appended if the name is too long. Both names and
+   lines are the caller's. */
 void cache_header_add(buffer_t *items, const char *name,
 		      const struct cache_header_line *lines,
 		      unsigned int count);

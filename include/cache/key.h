@@ -21,5 +21,4 @@ void cache_key_deinit(struct cache_key **key);
    hex digits. It is no secret, and says nothing of the key. */
 const char *cache_key_name(const struct cache_key *key);
 
-
 #endif

@@ -26,9 +26,11 @@ struct cache_record_place {
 void cache_record_seal(const struct cache_key *key,
 		       const struct cache_record_place *place,
 		       const void *items, size_t size, buffer_t *dest);
-/* Append the items of a record, and the padding. Returns FALSE if it isn't an
-   authentic one of this place: nothing is appended then. The caller wipes items,
-   which are as confidential as the message. */
+/* Append the items of a record, and the padding: what is read of items ends
+   there, so each record has a buffer of its own. With room for as much as the
+   record has, it doesn't grow and leave a copy. Returns FALSE if it isn't an
+   authentic record of this place: nothing is appended then. The caller wipes
+   items, which are as confidential as the message. */
 bool cache_record_open(const struct cache_key *key,
 		       const struct cache_record_place *place,
 		       const void *record, size_t size, buffer_t *items)
@@ -96,7 +98,7 @@ bool cache_item_number(const struct cache_item *item, uint64_t *number_r)
 /* Numbers within data. */
 void cache_number_add(buffer_t *dest, uint64_t number);
 /* Take a number from *data, of *size bytes, and move these past it. FALSE if
-   there is none of up to 64 bits. */
+   there is none of up to 64 bits, in its only spelling. */
 bool cache_number_next(const unsigned char **data, size_t *size,
 		       uint64_t *number_r) ATTR_WARN_UNUSED_RESULT;
 

@@ -62,14 +62,15 @@ struct age_istream_known {
 
 /* If the header's hash turns out to be the known one, bit by bit it is the
    header that was verified then: take the key, and don't call open_key. Before
-   the first read; known is copied, and wiped once it was used. */
+   the first read; known is copied, and the copy wiped with the stream. */
 void i_stream_age_set_known(struct istream *input,
 			    const struct age_istream_known *known);
 /* The hash and the key of a stream whose header was opened, to be remembered:
    the caller wipes known_r. Returns FALSE if it wasn't opened. */
 bool i_stream_age_get_known(struct istream *input,
 			    struct age_istream_known *known_r);
-/* The hash alone, which is no secret. NULL if the header wasn't opened. */
+/* The hash alone, which is no secret. NULL if the header wasn't opened. It lives
+   until the stream is closed. */
 const uint8_t *i_stream_age_header_hash(struct istream *input);
 
 /* Deliver a whole authentic chunk also where a file was cut or continued right

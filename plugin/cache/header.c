@@ -59,9 +59,12 @@ void cache_header_add(buffer_t *items, const char *name,
 		      const struct cache_header_line *lines,
 		      unsigned int count)
 {
-	buffer_t *data = t_buffer_create(256);
+	buffer_t *data;
 	unsigned int i;
 
+	if (strlen(name) > CACHE_HEADER_NAME_MAX_SIZE)
+		return;
+	data = t_buffer_create(256);
 	add_name(data, name);
 	if (count == 0) {
 		cache_item_add(items, CACHE_ITEM_ABSENT_HEADERS, data->data,
@@ -125,19 +128,18 @@ bool cache_header_get_lines(const unsigned char *data, size_t size,
 	uint64_t count, number, line_size;
 
 	/* Each line has two numbers. */
-	if (!cache_number_next(&data, &size, &count) || count > size / 2)
+	if (!cache_number_next(&data, &size, &count) || count == 0 ||
+	    count > size / 2)
 		return FALSE;
 	for (i = 0; i < count; i++) {
 		if (!cache_number_next(&data, &size, &number) ||
 		    !cache_number_next(&data, &size, &line_size) ||
-		    number > UINT32_MAX || line_size > size)
+		    number == 0 || number > UINT32_MAX || line_size > size)
 			return FALSE;
 		line = array_append_space(lines);
 		line->number = number;
 		line->size = line_size;
 	}
-	if (count == 0)
-		return size == 0;
 	return set_texts(array_idx_modifiable(lines, first), count, data,
 			 size);
 }

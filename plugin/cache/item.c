@@ -22,13 +22,15 @@ bool cache_number_next(const unsigned char **data, size_t *size,
 	size_t i;
 
 	for (i = 0; i < *size && i < NUMBER_MAX_BYTES; i++) {
-		uint64_t bits = (*data)[i] & 0x7f;
+		unsigned char byte = (*data)[i];
 
-		/* There is room for one bit of the tenth byte. */
-		if (i == NUMBER_MAX_BYTES - 1 && bits > 1)
+		/* A number has one spelling: no zeros in front. There is room
+		   for one bit of the tenth byte. */
+		if ((byte == 0 && i > 0) ||
+		    (byte > 1 && i == NUMBER_MAX_BYTES - 1))
 			return FALSE;
-		number |= bits << (7 * i);
-		if (((*data)[i] & 0x80) == 0) {
+		number |= (uint64_t)(byte & 0x7f) << (7 * i);
+		if (byte < 0x80) {
 			*data += i + 1;
 			*size -= i + 1;
 			*number_r = number;
