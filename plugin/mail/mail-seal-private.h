@@ -103,6 +103,11 @@ struct mail_user *mail_seal_mailbox_owner(struct mailbox *box);
    that they can be sealed. */
 bool mail_seal_mailbox_is_sealable(struct mailbox *box);
 
+/* mail-seal-config.c */
+/* Why mail in this namespace, which has a storage, or words of it could end up
+   unsealed, or NULL. For the log: what was found and what to set. */
+const char *mail_seal_config_unfit(struct mail_namespace *ns);
+
 /* mail-seal-event.c */
 /* The event of mail_seal_user_key_event(), which logging sends and frees. */
 struct event *
