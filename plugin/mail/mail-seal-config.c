@@ -2,12 +2,16 @@
 
 #include "lib.h"
 #include "array.h"
+#include "master-service.h"
 #include "mail-namespace.h"
 #include "mail-seal-private.h"
 
 #if DOVECOT_PREREQ(2, 4, 0)
 #  include "settings.h"
 #endif
+
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 /* What the settings of Dovecot itself must be, so that nothing of a message
    comes onto a disk beside its sealed file. */
@@ -64,4 +68,29 @@ const char *mail_seal_config_unfit(struct mail_namespace *ns)
 			NO_CACHE_LINES, fields);
 	}
 	return NULL;
+}
+
+/* TRUE also for a folder that isn't there: nothing can be written to it. */
+static bool is_in_memory(const char *folder)
+{
+	struct statfs fs;
+
+	return statfs(folder, &fs) < 0 || fs.f_type == TMPFS_MAGIC ||
+		fs.f_type == RAMFS_MAGIC;
+}
+
+void mail_seal_config_warn(struct mail_user *user)
+{
+	static bool warned = FALSE;
+	const char *folder = user->set->mail_temp_dir;
+
+	/* The log of doveadm's commands is the terminal. */
+	if (warned || is_in_memory(folder) ||
+	    strcmp(master_service_get_name(master_service), "doveadm") == 0)
+		return;
+	warned = TRUE;
+	e_warning(user->event, "mail_seal: mail_temp_dir = %s is on a disk, "
+		  "and Dovecot writes large messages there in clear text while "
+		  "it handles them: set it to a folder on a tmpfs, for "
+		  "instance mail_temp_dir = /dev/shm", folder);
 }

@@ -107,6 +107,8 @@ bool mail_seal_mailbox_is_sealable(struct mailbox *box);
 /* Why mail in this namespace, which has a storage, or words of it could end up
    unsealed, or NULL. For the log: what was found and what to set. */
 const char *mail_seal_config_unfit(struct mail_namespace *ns);
+/* Say in the log, once a process, what is allowed but leaves traces. */
+void mail_seal_config_warn(struct mail_user *user);
 
 /* mail-seal-event.c */
 /* The event of mail_seal_user_key_event(), which logging sends and frees. */

@@ -63,6 +63,7 @@ void mail_seal_namespaces_created(struct mail_namespace *namespaces)
 			"mail_seal: namespace '%s': %s", ns->prefix, reason);
 		return;
 	}
+	mail_seal_config_warn(user);
 }
 
 struct mail_user *mail_seal_mailbox_owner(struct mailbox *box)
