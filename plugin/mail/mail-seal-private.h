@@ -106,6 +106,13 @@ extern MODULE_CONTEXT_DEFINE(mail_seal_mail_module, &mail_module_register);
    none (a public mailbox) or mail_seal isn't loaded for the owner. */
 struct mail_user *mail_seal_mailbox_owner(struct mailbox *box);
 
+/* mail-seal-config.c */
+/* Why mail in this namespace, which has a storage, or words of it could end up
+   unsealed, or NULL. For the log: what was found and what to set. */
+const char *mail_seal_config_unfit(struct mail_namespace *ns);
+/* Say in the log, once a process, what is allowed but leaves traces. */
+void mail_seal_config_warn(struct mail_user *user);
+
 /* mail-seal-event.c */
 /* The event of mail_seal_user_key_event(), which logging sends and frees. */
 struct event *

@@ -370,8 +370,9 @@ def test_damaged_copy_after_the_whole_message(server):
         assert imap.body(1) == LONG
 
 
+@pytest.mark.xfail(strict=True, reason="nothing is cached yet")
 def test_cache_outlives_damage(serve, storage):
-    server = serve(Setup(storage=storage, never_cache=False))
+    server = serve(Setup(storage=storage))
     user = enrolled(server)
     items = "(ENVELOPE BODYSTRUCTURE RFC822.SIZE)"
     with Imap(server, user) as imap:
