@@ -2,10 +2,26 @@
 
 #include "lib.h"
 #include "array.h"
+#include "index/thread.h"
 #include "mail-seal-private.h"
 
 struct mail_seal_storage_module mail_seal_storage_module =
 	MODULE_CONTEXT_INIT(&mail_storage_module_register);
+
+static bool is_virtual(struct mailbox *box)
+{
+	return strcmp(box->storage->name, "virtual") == 0;
+}
+
+/* What core stores of this mailbox beside its messages may tell of sealed ones:
+   a virtual mailbox has indexes of its own, of messages that lie elsewhere. */
+static bool holds_sealed_mail(struct mailbox *box)
+{
+	if (is_virtual(box))
+		return MAIL_SEAL_USER_CONTEXT(box->storage->user) != NULL;
+	return mail_seal_mailbox_is_sealable(box) &&
+		mail_seal_mailbox_owner(box) != NULL;
+}
 
 static int mail_seal_mailbox_open(struct mailbox *box)
 {
@@ -20,7 +36,13 @@ static int mail_seal_mailbox_open(struct mailbox *box)
 				       suser->locked_text);
 		return -1;
 	}
-	return sbox->module_ctx.super.open(box);
+	if (!holds_sealed_mail(box))
+		return sbox->module_ctx.super.open(box);
+	seal_thread_keep_in_memory(box);
+	if (sbox->module_ctx.super.open(box) < 0)
+		return -1;
+	seal_thread_remove_file(box);
+	return 0;
 }
 
 static void mail_seal_mailbox_free(struct mailbox *box)
@@ -45,11 +67,13 @@ void mail_seal_mailbox_allocated(struct mailbox *box)
 	v->free = mail_seal_mailbox_free;
 	MODULE_CONTEXT_SET(box, mail_seal_storage_module, sbox);
 
+	if (is_virtual(box) || mail_seal_mailbox_is_sealable(box)) {
+		v->transaction_commit = mail_seal_transaction_commit;
+		v->transaction_rollback = mail_seal_transaction_rollback;
+	}
 	if (mail_seal_mailbox_is_sealable(box)) {
 		v->save_begin = mail_seal_save_begin;
 		v->save_finish = mail_seal_save_finish;
 		v->copy = mail_seal_copy;
-		v->transaction_commit = mail_seal_transaction_commit;
-		v->transaction_rollback = mail_seal_transaction_rollback;
 	}
 }

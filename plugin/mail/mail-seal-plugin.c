@@ -4,6 +4,7 @@
 #include "module-dir.h"
 #include "mail-storage-hooks.h"
 #include "crypto/secret.h"
+#include "index/thread.h"
 #include "companion.h"
 #include "mail-seal-private.h"
 #include "mail-seal-plugin.h"
@@ -47,5 +48,6 @@ void mail_seal_plugin_deinit(void)
 	companion_deinit();
 	mail_storage_hooks_remove(&mail_seal_late_hooks);
 	mail_storage_hooks_remove(&mail_seal_hooks);
+	seal_thread_deinit();
 	unlock_fd_deinit();
 }

@@ -2,6 +2,7 @@
 
 #include "lib.h"
 #include "dbox-save.h"
+#include "index/sort.h"
 #include "mail-seal-private.h"
 
 /* What is saved and copied in a transaction counts only when it's committed: the
@@ -99,6 +100,7 @@ int mail_seal_transaction_commit(struct mailbox_transaction_context *t,
 			"several could not be saved, and sdbox would not keep "
 			"the others");
 	}
+	seal_sort_drop_ranks(t->itrans);
 	return sbox->module_ctx.super.transaction_commit(t, changes_r);
 }
 
