@@ -2,6 +2,7 @@
 
 #include "lib.h"
 #include "array.h"
+#include "index/sort.h"
 #include "index/thread.h"
 #include "mail-seal-private.h"
 
@@ -45,6 +46,30 @@ static int mail_seal_mailbox_open(struct mailbox *box)
 	return 0;
 }
 
+static struct mailbox_sync_context *
+mail_seal_sync_init(struct mailbox *box, enum mailbox_sync_flags flags)
+{
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(box);
+
+	sbox->clearing_ranks = 0;
+	/* Core opens it here if nobody has, and says so if that fails. */
+	if (holds_sealed_mail(box) && mailbox_open(box) == 0)
+		sbox->clearing_ranks = seal_sort_clear_begin(box);
+	return sbox->module_ctx.super.sync_init(box, flags);
+}
+
+static int mail_seal_sync_deinit(struct mailbox_sync_context *ctx,
+				 struct mailbox_sync_status *status_r)
+{
+	struct mailbox *box = ctx->box;
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(box);
+	int ret;
+
+	ret = sbox->module_ctx.super.sync_deinit(ctx, status_r);
+	seal_sort_clear_end(box, sbox->clearing_ranks);
+	return ret;
+}
+
 static void mail_seal_mailbox_free(struct mailbox *box)
 {
 	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(box);
@@ -68,6 +93,8 @@ void mail_seal_mailbox_allocated(struct mailbox *box)
 	MODULE_CONTEXT_SET(box, mail_seal_storage_module, sbox);
 
 	if (is_virtual(box) || mail_seal_mailbox_is_sealable(box)) {
+		v->sync_init = mail_seal_sync_init;
+		v->sync_deinit = mail_seal_sync_deinit;
 		v->transaction_commit = mail_seal_transaction_commit;
 		v->transaction_rollback = mail_seal_transaction_rollback;
 	}

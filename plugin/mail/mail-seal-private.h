@@ -63,6 +63,8 @@ struct mail_seal_mailbox {
 		/* NULL until it is read in pieces. */
 		struct age_chunk_cache *chunks;
 	} last;
+	/* What seal_sort_clear_begin() returned, while it's synchronised. */
+	uint32_t clearing_ranks;
 	/* The message that is being saved here is not sealed. */
 	bool saving_plain:1;
 };
