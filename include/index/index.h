@@ -11,7 +11,10 @@ struct mailbox;
 
 /* When the module is loaded. */
 void seal_index_init(void);
+void seal_index_deinit(void);
 void seal_index_mailbox_allocated(struct mailbox *box);
+/* To be registered apart from that. */
+void seal_index_traces_mailbox_allocated(struct mailbox *box);
 void seal_index_mail_allocated(struct mail *mail);
 
 #endif

@@ -102,9 +102,6 @@ extern MODULE_CONTEXT_DEFINE(mail_seal_storage_module,
 extern MODULE_CONTEXT_DEFINE(mail_seal_mail_module, &mail_module_register);
 
 /* mail-seal-user.c */
-/* The user whose keys a mailbox's messages have: its owner. NULL if it has
-   none (a public mailbox) or mail_seal isn't loaded for the owner. */
-struct mail_user *mail_seal_mailbox_owner(struct mailbox *box);
 
 /* mail-seal-config.c */
 /* Why mail in this namespace, which has a storage, or words of it could end up

@@ -36,6 +36,9 @@ static const struct mail_storage_hooks mail_seal_early_hooks = {
 	.mailbox_allocated = seal_index_mailbox_allocated,
 	.mail_allocated = seal_index_mail_allocated,
 };
+static const struct mail_storage_hooks mail_seal_traces_hooks = {
+	.mailbox_allocated = seal_index_traces_mailbox_allocated,
+};
 static struct module mail_seal_early_module = {
 	.path = "lib09_mail_seal_plugin.so"
 };
@@ -51,6 +54,8 @@ void mail_seal_plugin_init(struct module *module)
 				      &mail_seal_late_hooks);
 	mail_storage_hooks_add_forced(&mail_seal_early_module,
 				      &mail_seal_early_hooks);
+	mail_storage_hooks_add_forced(&mail_seal_early_module,
+				      &mail_seal_traces_hooks);
 	seal_index_init();
 	companion_init(module);
 }
@@ -58,8 +63,10 @@ void mail_seal_plugin_init(struct module *module)
 void mail_seal_plugin_deinit(void)
 {
 	companion_deinit();
+	mail_storage_hooks_remove(&mail_seal_traces_hooks);
 	mail_storage_hooks_remove(&mail_seal_early_hooks);
 	mail_storage_hooks_remove(&mail_seal_late_hooks);
 	mail_storage_hooks_remove(&mail_seal_hooks);
+	seal_index_deinit();
 	unlock_fd_deinit();
 }
