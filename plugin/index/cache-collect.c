@@ -313,7 +313,7 @@ void cache_mail_collect(struct mail *mail, struct cache_mail *cmail)
 	if (!may_collect(mail, cmail))
 		return;
 	T_BEGIN {
-		items = t_buffer_create(4096);
+		items = t_buffer_create(CACHE_ITEMS_SIZE);
 		add_all(mail, cmail, items);
 		if (items->used > 0) {
 			store_items(mail, cmail, items);

@@ -54,7 +54,8 @@ open_record(struct mail *mail, struct cache_box *cbox, struct cache_mail *cmail,
 	if (cmail->next_slot <= slot)
 		cmail->next_slot = slot + 1;
 	if (cmail->items == NULL)
-		cmail->items = buffer_create_dynamic(default_pool, 4096);
+		cmail->items = buffer_create_dynamic(default_pool,
+						     CACHE_ITEMS_SIZE);
 	items->offset = cmail->items->used;
 	if (!cache_record_open(cbox->key, &place, field->data, field->size,
 			       cmail->items))

@@ -22,6 +22,9 @@
 
 /* A record can't be changed, what is new goes into the next slot. */
 #define CACHE_SLOTS_COUNT 8
+/* Room for the items of all, usually: a buffer that has to grow leaves a copy
+   that isn't wiped. */
+#define CACHE_ITEMS_SIZE (60 * 1024)
 
 struct cache_box {
 	union mailbox_module_context module_ctx;

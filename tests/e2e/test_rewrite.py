@@ -86,6 +86,13 @@ def opened(store, key):
 # What is kept
 
 
+def expect_other_saved_dates(store, request):
+    """What isn't cached is the time of the inode's change but in mdbox."""
+    if store.server.setup.storage != "mdbox":
+        request.applymarker(pytest.mark.xfail(
+            strict=True, reason="nothing is cached yet"))
+
+
 def snapshot(store, user):
     """All that clients and administrators see of a store."""
     seen = []
@@ -125,7 +132,8 @@ def make_store_with_everything(store):
         imap.append(corpus.of_size(5000))
 
 
-def test_everything_is_kept(store):
+def test_everything_is_kept(store, request):
+    expect_other_saved_dates(store, request)
     make_store_with_everything(store)
     before = snapshot(store, store.writer)
     texts = sorted(opened(store, store.old))
@@ -443,8 +451,9 @@ def preloaded(storage, folder, source):
 
 
 @pytest.mark.parametrize("storage", ["maildir", "sdbox"])
-def test_filesystem_without_exchange(own_server, storage, tmp_path):
+def test_filesystem_without_exchange(own_server, storage, tmp_path, request):
     store = Store(own_server(preloaded(storage, tmp_path, NO_EXCHANGE)))
+    expect_other_saved_dates(store, request)
     make_store_with_everything(store)
     before = snapshot(store, store.writer)
     time.sleep(1.1)
