@@ -23,8 +23,9 @@ static const char *const header_names[CACHE_HEADER_CODE_COUNT] = {
 	"X-Uniform-Type-Identifier", "X-Universally-Unique-Identifier",
 	"Chat-Version", "Autocrypt", "Mail-Followup-To", "Mail-Reply-To",
 	"Content-Language", "X-Forwarded-Message-Id", "Followup-To",
-	"Content-Class", "X-Label", "Thread-Topic", "Face", "X-Face",
-	"Comments", "Keywords", "X-Identity", "Content-Description",
+	"Content-Class", "X-Label", "Thread-Topic", "X-K9mail-Identity",
+	"BIMI-Indicator", "BIMI-Location", "X-BIMI-Indicator-Hash",
+	"X-Identity", "Content-Description",
 };
 
 uint8_t cache_header_code(const char *name)

@@ -201,6 +201,7 @@ join_lines(struct mail *mail, struct cache_mail *cmail,
 {
 	const struct cache_header_line *line;
 	ARRAY_TYPE(cache_header_line) lines;
+	size_t size = 2;
 	string_t *str;
 	unsigned int i;
 
@@ -210,7 +211,9 @@ join_lines(struct mail *mail, struct cache_mail *cmail,
 			return NULL;
 	}
 	array_sort(&lines, line_cmp);
-	str = str_new(cache_mail_pool(mail), 1024);
+	array_foreach(&lines, line)
+		size += line->size;
+	str = str_new(cache_mail_pool(mail), size);
 	array_foreach(&lines, line)
 		str_append_data(str, line->text, line->size);
 	str_append_c(str, '\n');
