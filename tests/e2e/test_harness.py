@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 
-from harness import age, canary, corpus, disk
+from harness import age, cachefile, canary, corpus, disk
 from harness.compare import assert_same
 from harness.config import Setup
 from harness.wire import Imap, Lmtp, Pop3, lmtp
@@ -179,3 +179,23 @@ def test_age_opens_what_it_sealed():
     assert age.open_(key.identity, sealed) == b"hello"
     with pytest.raises(age.AgeFailed):
         age.open_(age.keygen().identity, sealed)
+
+
+def test_a_cache_file_is_read(serve, storage):
+    plain = serve(Setup(storage=storage, plugin="", never_cache=False))
+    user = plain.user()
+    with Imap(plain, user) as imap:
+        for number in range(5):
+            imap.append(b"Subject: number %d\r\nX-%d: a\r\n\r\nbody\r\n" %
+                        (number, number))
+        imap.select()
+        imap.ok("FETCH 1:3 (ENVELOPE BODYSTRUCTURE)")
+        imap.ok("FETCH 4:* BODY.PEEK[HEADER.FIELDS (X-3 Subject)]")
+        imap.ok("LOGOUT")
+    fields = cachefile.CacheFile(cachefile.path(user)).fields()
+    subjects = [field.data for field in fields
+                if field.name.lower() == "hdr.subject"]
+    assert len(subjects) == 5
+    for number, subject in enumerate(subjects):
+        assert b"Subject: number %d\n" % number in subject.replace(b"\r", b"")
+    assert cachefile.sealed_fields(user) == []
