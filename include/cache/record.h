@@ -50,7 +50,7 @@ enum cache_item_type {
 	CACHE_ITEM_PARTS = 6,
 	/* Numbers: seconds, size, MAIL_CACHE_FLAG_* of index-mail.h */
 	CACHE_ITEM_RECEIVED_DATE = 7,
-	CACHE_ITEM_SAVE_DATE = 8,
+	/* 8 is not used. */
 	CACHE_ITEM_VIRTUAL_SIZE = 9,
 	CACHE_ITEM_PHYSICAL_SIZE = 10,
 	CACHE_ITEM_FLAGS = 11,

@@ -35,6 +35,20 @@ static void drop_key(struct cache_box *cbox)
 		mailbox_header_lookup_unref(&cbox->headers);
 }
 
+/* See store_save_date(). */
+static void keep_save_dates(struct mailbox *box)
+{
+	struct mail_cache_field field = {
+		.name = "date.save",
+		.type = MAIL_CACHE_FIELD_FIXED_SIZE,
+		.field_size = sizeof(uint32_t),
+		.decision = MAIL_CACHE_DECISION_YES |
+			MAIL_CACHE_DECISION_FORCED,
+	};
+
+	cache_register_fields(box->cache, &field, 1);
+}
+
 static void
 register_slots(struct mailbox *box, struct cache_box *cbox)
 {
@@ -71,7 +85,19 @@ make_key(struct mailbox *box, struct cache_box *cbox,
 	T_BEGIN {
 		register_slots(box, cbox);
 	} T_END;
+	keep_save_dates(box);
 	return TRUE;
+}
+
+bool cache_box_activate_now(struct mailbox *box, struct cache_box *cbox)
+{
+	struct mail_user *user = box->storage->user;
+
+	/* doveadm, for instance: now a key would be of use. */
+	if (mail_seal_user_get_identities(user) == NULL &&
+	    mail_seal_user_has_key(user))
+		(void)mail_seal_user_unlock(user);
+	return cache_box_activate(box, cbox);
 }
 
 bool cache_box_activate(struct mailbox *box, struct cache_box *cbox)

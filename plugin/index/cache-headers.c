@@ -238,9 +238,11 @@ int cache_mail_get_header_stream(struct mail *mail,
 		*stream_r = cmail->header_stream;
 		return 0;
 	}
-	for (i = 0; cmail->active && i < headers->count; i++) {
+	mailbox_header_lookup_unref(&cmail->missing_headers);
+	cmail->missing_headers = headers;
+	mailbox_header_lookup_ref(headers);
+	for (i = 0; cmail->active && i < headers->count; i++)
 		cache_box_ask(CACHE_BOX_CONTEXT(mail->box), headers->name[i]);
-	}
 	cache_mail_prepare(mail, cmail);
 	return cache_mail_answered(mail, cmail, cmail->module_ctx.super.
 			 get_header_stream(mail, headers, stream_r));

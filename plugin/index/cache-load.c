@@ -216,7 +216,7 @@ bool cache_mail_load(struct mail *mail, struct cache_mail *cmail)
 	    mail->expunged || cmail->closing)
 		return FALSE;
 	cmail->loaded = TRUE;
-	cmail->active = cache_box_activate(mail->box, cbox);
+	cmail->active = cache_box_activate_now(mail->box, cbox);
 	if (!cmail->active)
 		return FALSE;
 	if (cbox->state_old) {
@@ -275,6 +275,7 @@ void cache_mail_reset(struct cache_mail *cmail)
 	}
 	i_stream_unref(&cmail->header_stream);
 	mailbox_header_lookup_unref(&cmail->temp_headers);
+	mailbox_header_lookup_unref(&cmail->missing_headers);
 	cmail->temp_fields = 0;
 	cmail->records_size = 0;
 	cmail->next_slot = 0;

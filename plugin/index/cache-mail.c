@@ -250,15 +250,12 @@ static int cache_mail_get_received_date(struct mail *mail, time_t *date_r)
 			get_received_date(mail, date_r));
 }
 
+/* Dovecot has it in a field of its own: see store_save_date(). */
 static int cache_mail_get_save_date(struct mail *mail, time_t *date_r)
 {
 	struct cache_mail *cmail = cache_mail_get(mail);
-	struct index_mail_data *data = cache_mail_data(mail);
-	uint64_t date;
 
-	if (data->save_date == (time_t)-1 &&
-	    find_number(mail, cmail, CACHE_ITEM_SAVE_DATE, &date))
-		data->save_date = date;
+	(void)cache_mail_load(mail, cmail);
 	return cache_mail_answered(mail, cmail, cmail->module_ctx.super.
 			get_save_date(mail, date_r));
 }

@@ -5,6 +5,7 @@
 #include "module-context.h"
 #include "mail-storage-private.h"
 #include "index-mail.h"
+#include "index-storage.h"
 #include "cache/header.h"
 #include "cache/record.h"
 #include "mail/unsealing.h"
@@ -91,8 +92,10 @@ struct cache_mail {
 	/* The records' sizes, and the slot after them. */
 	size_t records_size;
 	unsigned int next_slot;
-	/* The last header stream that was answered from records. */
+	/* The last header stream that was answered from records, and which
+	   headers Dovecot had to look for. */
 	struct istream *header_stream;
+	struct mailbox_header_lookup_ctx *missing_headers;
 
 	/* Records were looked for. */
 	bool loaded:1;
@@ -138,6 +141,8 @@ static inline pool_t cache_mail_pool(struct mail *mail)
 void cache_mailbox_allocated(struct mailbox *box);
 /* Returns TRUE if there is a key for this mailbox now. */
 bool cache_box_activate(struct mailbox *box, struct cache_box *cbox);
+/* The same, after unlocking the user if that wasn't tried yet. */
+bool cache_box_activate_now(struct mailbox *box, struct cache_box *cbox);
 /* The names to be parsed along with any header; NULL if the key is missing. */
 struct mailbox_header_lookup_ctx *
 cache_box_headers(struct mailbox *box, struct cache_box *cbox);

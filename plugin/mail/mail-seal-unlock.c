@@ -317,3 +317,14 @@ bool mail_seal_user_unlock(struct mail_user *user)
 		e_error(user->event, "mail_seal: %s", error);
 	return suser->locked_text == NULL;
 }
+
+bool mail_seal_user_has_key(struct mail_user *user)
+{
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);
+	struct mail_seal_secrets secrets;
+
+	return suser != NULL && !suser->unlock_tried &&
+		(unlock_fd_get(&secrets) ||
+		 mail_seal_userdb_field(user, "mail_seal_identity") != NULL ||
+		 mail_seal_userdb_field(user, "mail_seal_password") != NULL);
+}

@@ -370,7 +370,6 @@ def test_damaged_copy_after_the_whole_message(server):
         assert imap.body(1) == LONG
 
 
-@pytest.mark.xfail(strict=True, reason="nothing is cached yet")
 def test_cache_outlives_damage(serve, storage):
     server = serve(Setup(storage=storage))
     user = enrolled(server)

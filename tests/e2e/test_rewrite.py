@@ -86,13 +86,6 @@ def opened(store, key):
 # What is kept
 
 
-def expect_other_saved_dates(store, request):
-    """What isn't cached is the time of the inode's change but in mdbox."""
-    if store.server.setup.storage != "mdbox":
-        request.applymarker(pytest.mark.xfail(
-            strict=True, reason="nothing is cached yet"))
-
-
 def snapshot(store, user):
     """All that clients and administrators see of a store."""
     seen = []
@@ -132,8 +125,7 @@ def make_store_with_everything(store):
         imap.append(corpus.of_size(5000))
 
 
-def test_everything_is_kept(store, request):
-    expect_other_saved_dates(store, request)
+def test_everything_is_kept(store):
     make_store_with_everything(store)
     before = snapshot(store, store.writer)
     texts = sorted(opened(store, store.old))
@@ -451,9 +443,8 @@ def preloaded(storage, folder, source):
 
 
 @pytest.mark.parametrize("storage", ["maildir", "sdbox"])
-def test_filesystem_without_exchange(own_server, storage, tmp_path, request):
+def test_filesystem_without_exchange(own_server, storage, tmp_path):
     store = Store(own_server(preloaded(storage, tmp_path, NO_EXCHANGE)))
-    expect_other_saved_dates(store, request)
     make_store_with_everything(store)
     before = snapshot(store, store.writer)
     time.sleep(1.1)
