@@ -82,36 +82,22 @@ add_sent_date(struct mail *mail, const struct cache_mail *cmail,
 	cache_item_add(items, CACHE_ITEM_SENT_DATE, number->data, number->used);
 }
 
-/* Dovecot's cache has but a flag for the most usual structure, and answers in small
-   letters then, whatever the message has. */
-static int
-write_structure(const struct index_mail_data *data, string_t *str)
-{
-	const char *error;
-
-	if ((data->cache_flags & MAIL_CACHE_FLAG_TEXT_PLAIN_7BIT_ASCII) == 0)
-		return imap_bodystructure_write(data->parts, str, TRUE, &error);
-	str_printfa(str, IMAP_BODY_PLAIN_7BIT_ASCII
-		    " %"PRIuUOFF_T" %u NIL NIL NIL NIL",
-		    data->parts->body_size.virtual_size,
-		    data->parts->body_size.lines);
-	return 0;
-}
-
 /* That of BODY is part of it. */
 static void
 add_structure(struct mail *mail, const struct cache_mail *cmail,
 	      buffer_t *items)
 {
 	const struct index_mail_data *data = cache_mail_data(mail);
-	const char *structure = data->bodystructure;
+	const char *structure = data->bodystructure, *error;
 	string_t *str;
 
 	if (!is_new(cmail, CACHE_ITEM_BODYSTRUCTURE))
 		return;
-	if (data->parsed_bodystructure && data->parts != NULL) {
+	if (structure == NULL && data->parsed_bodystructure &&
+	    data->parts != NULL) {
 		str = t_str_new(512);
-		if (write_structure(data, str) == 0)
+		if (imap_bodystructure_write(data->parts, str, TRUE,
+					     &error) == 0)
 			structure = str_c(str);
 	}
 	if (structure != NULL) {
@@ -237,43 +223,6 @@ static const char *header_name(struct mail *mail, unsigned int field)
 	return name + 4;
 }
 
-/* The last line of a header that ends with it. */
-static bool
-has_open_line(const struct index_mail *imail,
-	      const struct index_mail_line *lines, unsigned int count)
-{
-	const unsigned char *header = imail->header_data->data;
-	unsigned int i;
-
-	for (i = 0; i < count; i++) {
-		if (lines[i].end_pos > lines[i].start_pos &&
-		    header[lines[i].end_pos - 1] != '\n')
-			return TRUE;
-	}
-	return FALSE;
-}
-
-static bool
-names_header(const struct mailbox_header_lookup_ctx *headers, const char *name)
-{
-	unsigned int i;
-
-	for (i = 0; headers != NULL && i < headers->count; i++) {
-		if (strcasecmp(headers->name[i], name) == 0)
-			return TRUE;
-	}
-	return FALSE;
-}
-
-/* Dovecot answers with an empty line behind such a line, or without if it comes
-   from its cache: what wasn't asked for wouldn't be there. */
-static bool was_asked_for(const struct cache_mail *cmail, const char *name)
-{
-	return names_header(cmail->wanted_headers, name) ||
-		names_header(cmail->temp_headers, name) ||
-		names_header(cmail->missing_headers, name);
-}
-
 /* Those of the last parsing that came to the header's end: core parses all that
    are wanted each time. */
 static void
@@ -284,21 +233,18 @@ add_headers(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
 	const uint8_t *match;
 	unsigned int i, match_count, lines_count;
 	const char *name;
-	bool asked_only;
 
 	if (imail->header_data == NULL || imail->header_seq != mail->seq ||
 	    imail->data.header_parser_initialized)
 		return;
 	match = array_get(&imail->header_match, &match_count);
 	lines = array_get(&imail->header_lines, &lines_count);
-	asked_only = has_open_line(imail, lines, lines_count);
 	for (i = 0; i < match_count; i++) {
 		if (!HEADER_MATCH_USABLE(imail, match[i]))
 			continue;
 		name = header_name(mail, i);
 		if (name == NULL || cache_mail_header(cmail, name)->state !=
-		    CACHE_HEADER_UNKNOWN ||
-		    (asked_only && !was_asked_for(cmail, name)))
+		    CACHE_HEADER_UNKNOWN)
 			continue;
 		line = find_lines(lines, lines_count, i);
 		if (line != NULL) {

@@ -216,6 +216,9 @@ join_lines(struct mail *mail, struct cache_mail *cmail,
 	str = str_new(cache_mail_pool(mail), size);
 	array_foreach(&lines, line)
 		str_append_data(str, line->text, line->size);
+	/* The message may end within its header. */
+	if (str_len(str) > 0 && str_data(str)[str_len(str) - 1] != '\n')
+		str_append_c(str, '\n');
 	str_append_c(str, '\n');
 	return str;
 }
@@ -238,9 +241,6 @@ int cache_mail_get_header_stream(struct mail *mail,
 		*stream_r = cmail->header_stream;
 		return 0;
 	}
-	mailbox_header_lookup_unref(&cmail->missing_headers);
-	cmail->missing_headers = headers;
-	mailbox_header_lookup_ref(headers);
 	for (i = 0; cmail->active && i < headers->count; i++)
 		cache_box_ask(CACHE_BOX_CONTEXT(mail->box), headers->name[i]);
 	cache_mail_prepare(mail, cmail);

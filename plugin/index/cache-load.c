@@ -275,7 +275,6 @@ void cache_mail_reset(struct cache_mail *cmail)
 	}
 	i_stream_unref(&cmail->header_stream);
 	mailbox_header_lookup_unref(&cmail->temp_headers);
-	mailbox_header_lookup_unref(&cmail->missing_headers);
 	cmail->temp_fields = 0;
 	cmail->records_size = 0;
 	cmail->next_slot = 0;

@@ -92,10 +92,8 @@ struct cache_mail {
 	/* The records' sizes, and the slot after them. */
 	size_t records_size;
 	unsigned int next_slot;
-	/* The last header stream that was answered from records, and which
-	   headers Dovecot had to look for. */
+	/* The last header stream that was answered from records. */
 	struct istream *header_stream;
-	struct mailbox_header_lookup_ctx *missing_headers;
 
 	/* Records were looked for. */
 	bool loaded:1;

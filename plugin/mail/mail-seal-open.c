@@ -93,11 +93,12 @@ static void report_stream_failure(struct mail *mail, struct istream *input)
    as well as the right one. */
 static void report_exchanged(struct mail *mail)
 {
-	struct event_passthrough *e =
-		event_create_passthrough(mail_event(mail))->
-		set_name("mail_seal_message_exchanged");
-
 	if (!was_reported(mail)) {
+		struct event_passthrough *e =
+			event_create_passthrough(mail_event(mail))->
+			set_name("mail_seal_message_exchanged")->
+			add_int("uid", mail->uid);
+
 		e_error(e->event(), "mail_seal: The message was exchanged for "
 			"another one or an older copy: it isn't the one that "
 			"was opened before");

@@ -115,8 +115,9 @@ def make_pair(serve):
     """make_pair(storage=…): a Pair on two servers, with a new user each."""
     pairs = []
 
-    def make(**options):
-        plain = serve(Setup(plugin="", never_cache=False, **options))
+    def make(plain_cache=True, **options):
+        plain = serve(Setup(plugin="", never_cache=not plain_cache,
+                            **options))
         sealed = serve(Setup(**options))
         name = f"pair{next(_numbers)}"
         pairs.append(Pair(plain, sealed, plain.user(name), sealed.user(name)))

@@ -40,7 +40,8 @@ ITEMS = ("ENVELOPE", "BODY", "BODYSTRUCTURE", "RFC822.SIZE", "INTERNALDATE",
          *(f"BODY.PEEK[HEADER.FIELDS{no} ({names})]"
            for names in NAMES for no in ("", ".NOT")))
 # Alone: not all of them exist in both versions, or for each message.
-LONE = ("PREVIEW", "PREVIEW (LAZY)", "SNIPPET", "BINARY.SIZE[1]",
+# Not PREVIEW (LAZY), which tells what is cached.
+LONE = ("PREVIEW", "SNIPPET", "BINARY.SIZE[1]",
         "BINARY.SIZE[]", "BINARY.PEEK[1]<0.50>", "ALL", "FULL",
         "BODY.PEEK[HEADER.FIELDS ()]", "BODY.PEEK[2.2.HEADER]",
         "BODY.PEEK[1.HEADER.FIELDS (Subject X-Inner)]")
@@ -60,6 +61,8 @@ ORDERS = (*(f"SORT ({key}) UTF-8 ALL" for key in KEYS),
           *(f"THREAD {name} UTF-8 {search}" for name in
             ("REFERENCES", "REFS", "ORDEREDSUBJECT")
             for search in ("ALL", "SUBJECT odd")))
+# Plain Dovecot 2.3 panics on it in a mailbox of mdbox that grows.
+SAFE_ORDERS = [order for order in ORDERS if "ORDEREDSUBJECT" not in order]
 WHOLE = (*(f"FETCH 1:* {item}" for item in ITEMS),
          *(f"FETCH 1:* ({items})" for items in CLIENTS),
          *(f"SEARCH {search}" for search in SEARCHES), *ORDERS)
@@ -86,6 +89,11 @@ def without_blank_line():
             if b"\n\n" not in message.replace(b"\r", b"")]
 
 
+def long_names():
+    return [name for name, _, _ in oddheaders.everything()
+            if name.startswith("name of")]
+
+
 def count():
     return len(oddheaders.small())
 
@@ -106,15 +114,38 @@ def compare(pair, commands):
         pair.same(command)
 
 
+def ask_lone(pair, command):
+    """BINARY of what isn't base64 ends the session of a plain Dovecot, even
+    where imap_fetch_failure says otherwise. The plugin's goes on, mostly."""
+    plain, sealed = pair.each(lambda session: answer_or_end(session, command))
+    if plain == b"end":
+        assert "BINARY" in command, command
+        assert sealed == b"end" or b"NO [SERVERBUG]" in sealed, command
+        pair.reconnect()
+        pair.select()
+        return
+    assert_same(plain, sealed, command)
+
+
+def answer_or_end(session, command):
+    try:
+        return session.cmd(command).comparable()
+    except (EOFError, OSError):
+        return b"end"
+
+
 def shuffled(seed, commands):
     commands = list(commands)
     random.Random(seed).shuffle(commands)
     return commands
 
 
-def lone_commands():
+def lone_commands(pair):
     """NO for one message must not hide the next."""
-    return [f"FETCH {number} {item}" for item in LONE
+    # Each BAD counts; after twenty Dovecot ends the session.
+    offered = [item for item in LONE
+               if pair.same(f"FETCH 1 {item}").status != "BAD"]
+    return [f"FETCH {number} {item}" for item in offered
             for number in range(1, count() + 1)]
 
 
@@ -136,7 +167,7 @@ def random_commands(seed, number):
 
 @pytest.fixture(scope="module")
 def filled(make_pair, storage):
-    pair = make_pair(storage=storage, extra=ON)
+    pair = make_pair(plain_cache=False, storage=storage, extra=ON)
     fill(pair)
     return pair
 
@@ -166,8 +197,8 @@ def test_lone_items(filled):
     filled.allow_log(r"read\(<binary stream|Base64|Quoted-printable")
     chill(filled)
     for seed in (7, 8):
-        for command in shuffled(seed, lone_commands()):
-            filled.same(command)
+        for command in shuffled(seed, lone_commands(filled)):
+            ask_lone(filled, command)
         filled.reconnect()
         filled.select()
 
@@ -247,8 +278,14 @@ def test_large_messages(filled):
     filled.select()
 
 
-def test_new_and_expunged_messages(pair):
-    """The cache of a mailbox that changes under its readers."""
+def test_new_and_expunged_messages(make_pair, storage):
+    """The cache of a mailbox that changes under its readers.
+
+    Not in the order of two strings: from ranks that were stored before, plain
+    puts messages that are equal in both in any order.
+    """
+    pair = make_pair(plain_cache=False, storage=storage)
+    orders = [order for order in SAFE_ORDERS if "REVERSE" not in order]
     messages = oddheaders.small()
     rng = random.Random(5)
     pair.select()
@@ -263,7 +300,7 @@ def test_new_and_expunged_messages(pair):
             pair.select()
         items = " ".join(rng.sample(ITEMS, 3))
         pair.same_ok(f"FETCH 1:* (UID {items})")
-        pair.same_ok(rng.choice(ORDERS))
+        pair.same_ok(rng.choice(orders))
 
 
 def fresh_pair(serve, plain_setup, sealed_setup):
@@ -274,14 +311,15 @@ def fresh_pair(serve, plain_setup, sealed_setup):
 def test_as_plain_with_its_own_cache(serve, storage):
     """A plain Dovecot that caches what it likes gives the same answers.
 
-    But for two kinds of messages, of which it tells from its cache something
-    else than without one: "text" "plain" where the message has TEXT/PLAIN, and
-    no blank line after header fields of a message that has none.
+    But for three kinds of messages, of which it tells from its cache something
+    else than without one: "text" "plain" where the message has TEXT/PLAIN, no
+    blank line after header fields of a message that has none, and in 2.4 a
+    header field whose name has 255 letters or more.
     """
     setup = Setup(storage=storage)
     pair = fresh_pair(serve, replace(setup, plugin="", never_cache=False),
                       setup)
-    fill(pair, without=["odd case", *without_blank_line()])
+    fill(pair, without=["odd case", *long_names(), *without_blank_line()])
     for seed in range(2):
         compare(pair, shuffled(seed, WHOLE))
         pair.reconnect()
@@ -296,7 +334,8 @@ def test_as_plain_with_its_own_cache(serve, storage):
 def test_other_settings(serve, options):
     setup = Setup(**options)
     pair = fresh_pair(serve, replace(setup, plugin=""), setup)
-    fill(pair)
+    # Of two CRs before an LF, one is lost in every cache.
+    fill(pair, without=["CR before CRLF"])
     for seed in range(2):
         compare(pair, shuffled(seed, WHOLE))
         pair.reconnect()

@@ -95,7 +95,7 @@ class Ward:
         sessions = {}
         for line in self.server.new_log().splitlines():
             match = re.search(rf"imap\({self.user.name}\)<\d+><([^>]+)>: "
-                              r"(Warning|Error): .*mail_seal", line)
+                              r"(Warning|Error): .*mail_seal: (?!mail_temp_dir)", line)
             if match:
                 sessions.setdefault(match.group(1), []).append(line)
         return sessions

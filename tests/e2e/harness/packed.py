@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Finds compressed streams in a file, at any place, and reads them: gzip, zlib,
-bzip2, xz, zstd and both framings of LZ4 that occur here."""
+"""Finds compressed streams in a file, at any place, and reads them: gzip,
+zlib, bzip2, xz, zstd and both framings of LZ4 that occur here."""
 
 import bz2
 import ctypes
