@@ -30,9 +30,6 @@ class Scale:
     append_large_count: int
     deliver_count: int
     login_count: int
-    # Messages of a mailbox that is listed, and sessions that list it.
-    list_count: int
-    list_sessions: int
 
     def text(self, title):
         """A title with the amounts of this scale."""
@@ -41,19 +38,16 @@ class Scale:
         return title.format(large=_size(self.large), small=self.small_count,
                             copied=self.copy_count, appended=self.append_count,
                             appended_large=self.append_large_count,
-                            delivered=self.deliver_count,
-                            listed=self.list_count, **pieces)
+                            delivered=self.deliver_count, **pieces)
 
 
 def _size(size):
     return f"{size // MIB} MiB" if size >= MIB else f"{size // KIB} KiB"
 
 
-FULL = Scale(25 * MIB, (5 * MIB, 25 * MIB, 50 * MIB), 2000, 1000, 50, 2, 100, 5,
-             5000, 3)
-QUICK = Scale(25 * MIB, (5 * MIB, 25 * MIB, 50 * MIB), 500, 250, 20, 1, 30, 3,
-              1000, 3)
-SMOKE = Scale(256 * KIB, (64 * KIB, 128 * KIB, 256 * KIB), 10, 5, 2, 1, 2, 1, 10, 1)
+FULL = Scale(25 * MIB, (5 * MIB, 25 * MIB, 50 * MIB), 2000, 1000, 50, 2, 100, 5)
+QUICK = Scale(25 * MIB, (5 * MIB, 25 * MIB, 50 * MIB), 500, 250, 20, 1, 30, 3)
+SMOKE = Scale(256 * KIB, (64 * KIB, 128 * KIB, 256 * KIB), 10, 5, 2, 1, 2, 1)
 
 PIECE = 64 * KIB
 
@@ -208,6 +202,19 @@ def move(store, scale):
 def search(store, scale):
     return _command(store, store.small(scale.small_count),
                     "SEARCH BODY nowhere")
+
+
+@row("envelope", "ENVELOPE BODYSTRUCTURE of {small}", cache=True)
+def envelope(store, scale):
+    return _command(store, store.small(scale.small_count),
+                    "FETCH 1:* (FLAGS RFC822.SIZE ENVELOPE BODYSTRUCTURE)")
+
+
+@row("header-fields", "HEADER.FIELDS of {small}", cache=True)
+def header_fields(store, scale):
+    return _command(store, store.small(scale.small_count),
+                    "FETCH 1:* (BODY.PEEK[HEADER.FIELDS "
+                    "(From To Subject Date Message-ID)])")
 
 
 @row("lmtp", "LMTP, {delivered} x 4 KiB", goal=1.2)

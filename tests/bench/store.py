@@ -12,8 +12,9 @@ from harness.wire import Imap, Lmtp, append_part, quoted
 from messages import KIB, MIB, message
 from process import logged_process
 
-# Plain Dovecot as it comes is what the others are compared with, "nocache" is
-# plain Dovecot without its index cache. mail_seal has its own. mail_crypt is set up as its
+# Plain Dovecot as it comes is what the others are compared with. mail_seal
+# runs without Dovecot's index cache, as it has to until the cache is sealed;
+# "nocache" is plain Dovecot without it. mail_crypt is set up as its
 # documentation has it.
 VARIANTS = {
     "plain": {"plugin": "", "never_cache": False},
@@ -94,7 +95,6 @@ class Store:
             self.close()
             raise
         self._filled = set()
-        self._done = set()
 
     def close(self):
         self.server.stop()
@@ -105,16 +105,6 @@ class Store:
 
     def deliveries(self):
         return Deliveries(self)
-
-    def first(self, *what):
-        """True the first time that this is asked."""
-        known = what in self._done
-        self._done.add(what)
-        return not known
-
-    def filled(self, name, count):
-        """A mailbox of this name, with messages of 4 KiB."""
-        return self._fill(name, count, 4 * KIB)
 
     def small(self, count):
         """The name of a mailbox with messages of 4 KiB."""
