@@ -27,7 +27,8 @@ DEFAULT_COSTS = (("mail_seal_argon2_memory", "64M"),
                  ("mail_seal_argon2_passes", "2"))
 
 _BATCH = 100
-_LOGIN_LINE = r"imap-login: Info: Login: user=<%s>.*mpid=(\d+)"
+# Dovecot 2.3 and 2.4 word it differently.
+_LOGIN_LINE = r"imap-login: Info: (?:Login|Logged in): user=<%s>.*mpid=(\d+)"
 _LMTP_LINE = r"lmtp\((\d+)\).*: Info: Connect from"
 
 
