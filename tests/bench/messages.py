@@ -30,14 +30,14 @@ def message(size, number=0):
 
 
 def _head(rng, size, number):
-    text = "\r\n".join(_line(rng) for _ in range(_TEXT_SIZE // 75))
+    text = "\r\n".join(line(rng) for _ in range(_TEXT_SIZE // 75))
     return "\r\n".join((
         f"Received: from mail.example.com (mail.example.com [192.0.2.{number % 250}])",
         "\tby mx.example.org (Postfix) with ESMTPS id 4Z9kPq2v1Vz",
         "\tfor <somebody@example.org>; Fri, 17 Jul 2026 02:44:25 +0000 (UTC)",
         f"From: Sender {number} <sender{number}@example.com>",
         "To: Somebody Else <somebody@example.org>, other@example.org",
-        f"Subject: {number}: {_line(rng)[:50]}",
+        f"Subject: {number}: {line(rng)[:50]}",
         "Date: Fri, 17 Jul 2026 02:44:25 +0000",
         f"Message-ID: <{size}.{number}@example.com>",
         f"In-Reply-To: <{size}.{number + 1}@example.com>",
@@ -55,11 +55,12 @@ def _head(rng, size, number):
         "", "")).encode()
 
 
-def _line(rng):
-    line = rng.choice(_WORDS)
-    while len(line) < 68:
-        line += " " + rng.choice(_WORDS)
-    return line
+def line(rng):
+    """Words of at least 68 characters."""
+    text = rng.choice(_WORDS)
+    while len(text) < 68:
+        text += " " + rng.choice(_WORDS)
+    return text
 
 
 def _base64(rng, size):

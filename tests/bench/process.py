@@ -21,14 +21,21 @@ _LOG_SECONDS = 10
 class Sample:
     """What a piece of work took."""
 
-    cpu: float          # milliseconds
-    wall: float         # milliseconds
+    cpu: float = None   # milliseconds
+    wall: float = None  # milliseconds
     # Highest resident memory in KiB; None where it says nothing.
     peak: int = None
     # Of the answer; has to be the same for all. None where it isn't.
     size: int = None
     # Further figures by name, printed below the table.
     notes: dict = None
+    # In a row of its own, instead of times: what lies on disk, in KiB.
+    disk: float = None
+
+    @property
+    def figure(self):
+        """What the row is about, and what its goal bounds."""
+        return self.cpu if self.disk is None else self.disk
 
 
 class Process:

@@ -27,31 +27,36 @@ def ratios(samples, variant, figure):
             for other, base in zip(samples[variant], samples[BASE])]
 
 
-def median(samples, figure):
-    return statistics.median(getattr(sample, figure) for sample in samples)
+def _figures(sample):
+    """One sample as it is written to a file."""
+    return {name: value for name, value in (
+        ("cpu_ms", sample.cpu), ("wall_ms", sample.wall),
+        ("peak_kib", sample.peak), ("disk_kib", sample.disk))
+            if value is not None}
+
+
+def _medians(rounds):
+    return {name: statistics.median(figures[name] for figures in rounds)
+            for name in rounds[0]}
+
+
+def _summary(samples, variant):
+    taken = samples[variant]
+    rounds = [_figures(sample) for sample in taken]
+    notes = [sample.notes or {} for sample in taken]
+    figures = {**_medians(rounds), "notes": _medians(notes), "rounds": rounds}
+    if variant != BASE and BASE in samples:
+        figures["ratio"] = quartiles(ratios(samples, variant, "figure"))
+        if taken[0].wall is not None:
+            figures["wall_ratio"] = quartiles(ratios(samples, variant, "wall"))
+    return figures
 
 
 def summary(row, scale, samples):
     """The figures of one row, as they are written to a file."""
-    found = {"row": row.name, "title": scale.text(row.title), "goal": row.goal,
-             "variants": {}}
-    for variant, taken in samples.items():
-        figures = {
-            "cpu_ms": median(taken, "cpu"),
-            "wall_ms": median(taken, "wall"),
-            "peak_kib": None if taken[0].peak is None else
-            median(taken, "peak"),
-            "notes": {name: statistics.median(sample.notes[name]
-                                              for sample in taken)
-                      for name in taken[0].notes or {}},
-            "rounds": [{"cpu_ms": sample.cpu, "wall_ms": sample.wall,
-                        "peak_kib": sample.peak} for sample in taken],
-        }
-        if variant != BASE and BASE in samples:
-            figures["cpu_ratio"] = quartiles(ratios(samples, variant, "cpu"))
-            figures["wall_ratio"] = quartiles(ratios(samples, variant, "wall"))
-        found["variants"][variant] = figures
-    return found
+    return {"row": row.name, "title": scale.text(row.title), "goal": row.goal,
+            "variants": {variant: _summary(samples, variant)
+                         for variant in samples}}
 
 
 _HEAD = (f"{'':34}{'plain':>9} | {'mail_seal, ratio to plain':^41} | "
@@ -68,33 +73,42 @@ def line(found):
     """One row of the table."""
     variants = found["variants"]
     goal = found["goal"]
-    text = f"{found['title']:34}{_cpu(variants.get(BASE)):>9} | "
+    text = f"{found['title']:34}{_base(variants.get(BASE)):>9} | "
     text += f"{'' if goal is None else goal:>4} "
     text += _seal(variants.get("seal"), variants.get(BASE), goal)
     crypt = variants.get("crypt")
-    if crypt and "cpu_ratio" in crypt:
-        text += (f" | {crypt['cpu_ratio'][1]:6.2f} "
-                 f"{crypt['wall_ratio'][1]:5.1f} "
+    if crypt and "ratio" in crypt:
+        text += (f" | {crypt['ratio'][1]:6.2f} {_wall(crypt, 1):>5} "
                  f"{_more_memory(crypt, variants[BASE]):>6}")
     return text.rstrip()
 
 
-def _cpu(figures):
-    return "" if figures is None else f"{figures['cpu_ms']:.2f}"
+def _base(figures):
+    if figures is None:
+        return ""
+    if "disk_kib" in figures:
+        return f"{figures['disk_kib']:.0f} KiB"
+    return f"{figures['cpu_ms']:.2f}"
 
 
 def _seal(figures, base, goal):
-    if figures is None or "cpu_ratio" not in figures:
+    if figures is None or "ratio" not in figures:
         return " " * 36
-    first, middle, third = figures["cpu_ratio"]
+    first, middle, third = figures["ratio"]
     missed = goal is not None and round(middle, 2) > goal
     between = f"{first:.2f}-{third:.2f}"
-    return (f"{middle:6.2f} {between:>13} {figures['wall_ratio'][1]:6.2f} "
+    return (f"{middle:6.2f} {between:>13} {_wall(figures, 2):>6} "
             f"{_more_memory(figures, base):>6} {'!' if missed else ' '}")
 
 
+def _wall(figures, places):
+    if "wall_ratio" not in figures:
+        return ""
+    return f"{figures['wall_ratio'][1]:.{places}f}"
+
+
 def _more_memory(figures, base):
-    if figures["peak_kib"] is None:
+    if "peak_kib" not in figures:
         return ""
     return f"{(figures['peak_kib'] - base['peak_kib']) / _MIB:+.2f}"
 
@@ -106,7 +120,7 @@ def notes(all_found):
         for variant, figures in found["variants"].items():
             told = [f"{value:.10g} {name}"
                     for name, value in figures["notes"].items()]
-            if variant == "nocache" and "cpu_ratio" in figures:
+            if variant == "nocache" and "ratio" in figures:
                 told.append(_nocache(found, figures))
             if told:
                 lines.append(f"{found['title']}, "
@@ -116,7 +130,7 @@ def notes(all_found):
 
 
 def _nocache(found, figures):
-    text = f"CPU {figures['cpu_ratio'][1]:.2f} of plain's"
+    text = f"CPU {figures['ratio'][1]:.2f} of plain's"
     seal = found["variants"].get("seal")
     if seal:
         text += (f", and mail_seal's is "

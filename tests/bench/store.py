@@ -2,6 +2,7 @@
 """The servers that are compared, and the mailboxes that the rows work on."""
 
 import contextlib
+import glob
 import os
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from harness.config import Setup
 from harness.server import Server
 from harness.wire import Imap, Lmtp, append_part, quoted
 
+from letters import letter
 from messages import KIB, MIB, message
 from process import logged_process
 
@@ -27,7 +29,8 @@ DEFAULT_COSTS = (("mail_seal_argon2_memory", "64M"),
                  ("mail_seal_argon2_passes", "2"))
 
 _BATCH = 100
-_LOGIN_LINE = r"imap-login: Info: Login: user=<%s>.*mpid=(\d+)"
+# Dovecot 2.3 and 2.4 word it differently.
+_LOGIN_LINE = r"imap-login: Info: (?:Login|Logged in): user=<%s>.*mpid=(\d+)"
 _LMTP_LINE = r"lmtp\((\d+)\).*: Info: Connect from"
 
 
@@ -45,6 +48,9 @@ class Session(Imap):
         # The next session begins when the process of this one has ended.
         with contextlib.suppress(EOFError, OSError):
             self.ok("LOGOUT")
+            # It closes mailboxes, and with them caches, before the connection.
+            while self.sock.recv(4096):
+                pass
         self.close()
 
     def drain(self, command):
@@ -95,6 +101,7 @@ class Store:
             self.close()
             raise
         self._filled = set()
+        self._seen = set()
 
     def close(self):
         self.server.stop()
@@ -108,23 +115,61 @@ class Store:
 
     def small(self, count):
         """The name of a mailbox with messages of 4 KiB."""
-        return self._fill(f"small{count}", count, 4 * KIB)
+        return self._fill(f"small{count}", count,
+                          lambda number: message(4 * KIB, number))
 
     def large(self, size):
         """The name of a mailbox with one message."""
-        return self._fill(f"large{size}", 1, size)
+        return self._fill(f"large{size}", 1, lambda _: message(size))
 
-    def _fill(self, name, count, size):
+    def letters(self, count):
+        """The name of a mailbox with messages of all kinds."""
+        return self._fill(f"letters{count}", count, letter)
+
+    def _fill(self, name, count, make):
         if name not in self._filled:
             with self.session() as session:
                 session.ok(b"CREATE " + quoted(name))
                 for first in range(0, count, _BATCH):
                     last = min(count, first + _BATCH)
                     session.ok(b"APPEND " + quoted(name) + b"".join(
-                        append_part(message(size, number))
+                        append_part(make(number))
                         for number in range(first, last)))
             self._filled.add(name)
         return name
+
+    def show(self, mailbox, *commands):
+        """In a session of their own, unless they were given before: what they
+        leave in caches is there from now on."""
+        new = [command for command in commands
+               if (mailbox, command) not in self._seen]
+        if not new:
+            return
+        with self.session() as session:
+            session.select(mailbox)
+            for command in new:
+                session.drain(command)
+                self._seen.add((mailbox, command))
+
+    def forget(self, mailbox):
+        """As if nobody had looked at it: without the file of the cache."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._cache(mailbox))
+        self._seen = {seen for seen in self._seen if seen[0] != mailbox}
+
+    def cached_bytes(self, mailbox):
+        try:
+            return os.path.getsize(self._cache(mailbox))
+        except FileNotFoundError:
+            return 0
+
+    def _cache(self, mailbox):
+        # The folder is the one that has a log; maildir puts a dot before it.
+        logs = glob.iglob(f"{self.user.home}/**/dovecot.index.log",
+                          recursive=True, include_hidden=True)
+        folder, = (os.path.dirname(log) for log in logs
+                   if mailbox in log.replace("/.", "/").split("/"))
+        return f"{folder}/dovecot.index.cache"
 
     def errors(self):
         return [line for line in self.server.bad_log_lines()]
