@@ -95,7 +95,8 @@ class Ward:
         sessions = {}
         for line in self.server.new_log().splitlines():
             match = re.search(rf"imap\({self.user.name}\)<\d+><([^>]+)>: "
-                              r"(Warning|Error): .*mail_seal: (?!mail_temp_dir)", line)
+                              r"(Warning|Error): .*mail_seal: "
+                              r"(?!mail_temp_dir)", line)
             if match:
                 sessions.setdefault(match.group(1), []).append(line)
         return sessions
