@@ -319,15 +319,19 @@ class Watch:
                 self._look(pid)
 
     def _look(self, pid):
-        data = b""
+        line = self._read(pid, "cmdline")
+        # Not before it is doveadm, and not if it has ended meanwhile.
+        if self._read(pid, "environ") and line.startswith(b"doveadm\0"):
+            self.pids.add(int(pid))
+
+    def _read(self, pid, name):
         try:
-            for name in ("cmdline", "environ"):
-                with open(f"/proc/{pid}/{name}", "rb") as file:
-                    data += file.read()
+            with open(f"/proc/{pid}/{name}", "rb") as file:
+                data = file.read()
         except OSError:
-            return
+            return b""
         self.found += [pid for word in self.words if word in data]
-        self.pids.add(int(pid))
+        return data
 
     def wait_for(self, pid):
         """Until this process, which doesn't end by itself, was seen."""
