@@ -3,6 +3,15 @@
 #define MAIL_MAIL_SEAL_MAIL_H
 
 struct mail;
+struct mailbox;
+struct mail_user;
+
+/* TRUE if messages of this mailbox lie in files of this store, one by one, so
+   that they can be sealed. */
+bool mail_seal_mailbox_is_sealable(struct mailbox *box);
+/* The user whose keys a mailbox's messages have: its owner. NULL if it has
+   none (a public mailbox) or mail_seal isn't loaded for the owner. */
+struct mail_user *mail_seal_mailbox_owner(struct mailbox *box);
 
 /* A larger message is not authenticated as a whole before its first byte goes
    out, but chunk by chunk while it is sent. */

@@ -16,6 +16,9 @@ struct mail_user;
    no keyring and mail is stored plain until there is one. */
 bool mail_seal_user_unlock(struct mail_user *user);
 
+/* TRUE if mail_seal_user_unlock() wasn't called yet and has something to try. */
+bool mail_seal_user_has_key(struct mail_user *user);
+
 /* TRUE if the plugin is loaded for this user. */
 bool mail_seal_user_is_sealed(struct mail_user *user);
 

@@ -2,7 +2,8 @@
 #ifndef STREAM_ISTREAM_AGE_H
 #define STREAM_ISTREAM_AGE_H
 
-#include "age/header.h"
+#include "crypto/hash.h"
+#include "age/chunk.h"
 
 /* The plaintext of one age file, as a seekable stream over the stream of the
    file. Any position can be sought: only the chunks that are read are opened.
@@ -50,6 +51,27 @@ typedef int age_istream_open_key_t(const struct age_header *header,
 struct istream *i_stream_create_age(struct istream *input,
 				    age_istream_open_key_t *open_key,
 				    void *context);
+
+/* What is remembered of a file that was opened before: the hash of its header
+   and its payload's nonce (BLAKE2b, 32 bytes), and the payload's key, which is a
+   secret. */
+struct age_istream_known {
+	uint8_t header_hash[HASH_SIZE];
+	uint8_t payload_key[AGE_PAYLOAD_KEY_SIZE];
+};
+
+/* If the header's hash turns out to be the known one, bit by bit it is the
+   header that was verified then: take the key, and don't call open_key. Before
+   the first read; known is copied, and the copy wiped with the stream. */
+void i_stream_age_set_known(struct istream *input,
+			    const struct age_istream_known *known);
+/* The hash and the key of a stream whose header was opened, to be remembered:
+   the caller wipes known_r. Returns FALSE if it wasn't opened. */
+bool i_stream_age_get_known(struct istream *input,
+			    struct age_istream_known *known_r);
+/* The hash alone, which is no secret. NULL if the header wasn't opened. It lives
+   until the stream is closed. */
+const uint8_t *i_stream_age_header_hash(struct istream *input);
 
 /* Deliver a whole authentic chunk also where a file was cut or continued right
    after it, and fail behind it. For programs that save what can be saved: by

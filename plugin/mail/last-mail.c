@@ -13,8 +13,8 @@ bool mail_seal_last_is(struct mail *mail, const struct mail_seal_mail *smail)
 	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(mail->box);
 
 	return mail->uid != 0 && mail->uid == sbox->last.uid &&
-		memcmp(smail->header_mac, sbox->last.header_mac,
-		       AGE_HEADER_MAC_SIZE) == 0;
+		memcmp(smail->header_hash, sbox->last.header_hash,
+		       HASH_SIZE) == 0;
 }
 
 void mail_seal_last_set(struct mail *mail, const struct mail_seal_mail *smail)
@@ -25,7 +25,7 @@ void mail_seal_last_set(struct mail *mail, const struct mail_seal_mail *smail)
 		return;
 	mail_seal_last_forget(sbox);
 	sbox->last.uid = mail->uid;
-	memcpy(sbox->last.header_mac, smail->header_mac, AGE_HEADER_MAC_SIZE);
+	memcpy(sbox->last.header_hash, smail->header_hash, HASH_SIZE);
 }
 
 void mail_seal_last_use_chunks(struct mail *mail,

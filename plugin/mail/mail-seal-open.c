@@ -16,6 +16,8 @@ struct mail_seal_mail_module mail_seal_mail_module =
 #define TEXT_DAMAGED "This message is damaged and cannot be opened."
 #define TEXT_FOREIGN "This message is sealed to a key that this session does " \
 	"not have."
+#define TEXT_EXCHANGED "This message is not the one that was here before. It " \
+	"is not shown."
 #define TEXT_CHANGED "The keys of your mailbox were changed. Please log in " \
 	"again."
 
@@ -87,6 +89,25 @@ static void report_stream_failure(struct mail *mail, struct istream *input)
 				i_stream_get_error(input)));
 }
 
+/* A file of the same user that is another one's, or was this one's before, opens
+   as well as the right one. */
+static void report_exchanged(struct mail *mail)
+{
+	if (!was_reported(mail)) {
+		struct event_passthrough *e =
+			event_create_passthrough(mail_event(mail))->
+			set_name("mail_seal_message_exchanged")->
+			add_int("uid", mail->uid);
+
+		e_error(e->event(), "mail_seal: The message was exchanged for "
+			"another one or an older copy: it isn't the one that "
+			"was opened before");
+	}
+	set_reported(mail);
+	mail_storage_set_error(mail->box->storage, MAIL_ERROR_INVALIDDATA,
+			       TEXT_EXCHANGED);
+}
+
 static void input_destroyed(struct mail_seal_mail *smail)
 {
 	smail->input = NULL;
@@ -103,9 +124,10 @@ check_beginning(struct mail *mail, struct mail_seal_mail *smail,
 	size_t size;
 	uoff_t whole_size;
 
-	if (mail->uid == sbox->last.uid &&
-	    i_stream_get_size(input, FALSE, &whole_size) >= 0 &&
-	    mail_seal_last_is(mail, smail))
+	if (i_stream_get_size(input, FALSE, &whole_size) < 0)
+		return -1;
+	memcpy(smail->header_hash, i_stream_age_header_hash(input), HASH_SIZE);
+	if (mail->uid == sbox->last.uid && mail_seal_last_is(mail, smail))
 		return 0;
 	if (i_stream_read_bytes(input, &data, &size, 1) < 0 &&
 	    input->stream_errno != 0)
@@ -123,8 +145,14 @@ open_seal(struct mail *mail, struct istream *sealed, struct mail_user *owner)
 
 	input = i_stream_create_age(sealed, open_key, &ctx);
 	i_stream_set_name(input, i_stream_get_name(sealed));
+	mail_seal_memory_use(mail, smail, input);
 	if (check_beginning(mail, smail, input) < 0) {
 		report_stream_failure(mail, input);
+		i_stream_unref(&input);
+		return NULL;
+	}
+	if (!mail_seal_memory_fits(mail, smail, owner)) {
+		report_exchanged(mail);
 		i_stream_unref(&input);
 		return NULL;
 	}
@@ -184,10 +212,16 @@ mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 		smail->looks_sealed = ret > 0;
 		ret = 0;
 	}
-	if (ret <= 0)
-		return smail->module_ctx.super.istream_opened(mail, stream);
-
 	owner = mail_seal_mailbox_owner(mail->box);
+	if (ret <= 0) {
+		if (!mail_seal_memory_fits_plain(mail, owner)) {
+			report_exchanged(mail);
+			i_stream_unref(stream);
+			return -1;
+		}
+		return smail->module_ctx.super.istream_opened(mail, stream);
+	}
+
 	if (owner == NULL) {
 		report_failure(mail, TEXT_FOREIGN,
 			"the message is sealed, and the mailbox has no owner "

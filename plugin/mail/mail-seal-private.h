@@ -9,8 +9,11 @@
 #include "seq-range-array.h"
 #include "mail-user.h"
 #include "mail-storage-private.h"
+#include "crypto/hash.h"
 #include "age/keyfile.h"
 #include "keyring/store.h"
+#include "mail/mail-seal-mail.h"
+#include "mail/mail-seal-hooks.h"
 #include "mail/mail-seal-keys.h"
 #include "settings/mail-seal-settings.h"
 #include "file-keys.h"
@@ -57,7 +60,7 @@ struct mail_seal_mailbox {
 		/* 0 if there is none. A damaged copy has the header of the
 		   whole one, and a header may be exchanged: both count. */
 		uint32_t uid;
-		uint8_t header_mac[AGE_HEADER_MAC_SIZE];
+		uint8_t header_hash[HASH_SIZE];
 		/* All of it was authenticated, not the first chunk alone. */
 		bool verified;
 		/* NULL until it is read in pieces. */
@@ -71,7 +74,12 @@ struct mail_seal_mail {
 	union mail_module_context module_ctx;
 	/* The open age stream of this message, or NULL. */
 	struct istream *input;
-	uint8_t header_mac[AGE_HEADER_MAC_SIZE];
+	uint8_t header_hash[HASH_SIZE];
+	/* The header that is remembered of this message, if so. */
+	uint8_t remembered_hash[HASH_SIZE];
+	bool remembered:1;
+	/* It was rewritten by who has the identity since. */
+	bool replaced:1;
 	/* It is sealed to the current recipient. */
 	bool current:1;
 	/* It could not be opened in a session that is locked. */
@@ -94,14 +102,13 @@ extern MODULE_CONTEXT_DEFINE(mail_seal_storage_module,
 extern MODULE_CONTEXT_DEFINE(mail_seal_mail_module, &mail_module_register);
 
 /* mail-seal-user.c */
-void mail_seal_user_created(struct mail_user *user);
-void mail_seal_namespaces_created(struct mail_namespace *namespaces);
-/* The user whose keys a mailbox's messages have: its owner. NULL if it has
-   none (a public mailbox) or mail_seal isn't loaded for the owner. */
-struct mail_user *mail_seal_mailbox_owner(struct mailbox *box);
-/* TRUE if messages of this mailbox lie in files of this store, one by one, so
-   that they can be sealed. */
-bool mail_seal_mailbox_is_sealable(struct mailbox *box);
+
+/* mail-seal-config.c */
+/* Why mail in this namespace, which has a storage, or words of it could end up
+   unsealed, or NULL. For the log: what was found and what to set. */
+const char *mail_seal_config_unfit(struct mail_namespace *ns);
+/* Say in the log, once a process, what is allowed but leaves traces. */
+void mail_seal_config_warn(struct mail_user *user);
 
 /* mail-seal-event.c */
 /* The event of mail_seal_user_key_event(), which logging sends and frees. */
@@ -170,8 +177,20 @@ struct keyring_store *mail_seal_keyring_store(struct mail_user *user,
 int mail_seal_move_keyring(struct mail_user *user, struct keyring_store *dict,
 			   const char *path, const char **error_r);
 
-/* mail-seal-open.c */
-void mail_seal_mail_allocated(struct mail *mail);
+/* memory.c */
+/* Let the stream be opened by what is remembered of the message. */
+void mail_seal_memory_use(struct mail *mail, struct mail_seal_mail *smail,
+			  struct istream *input);
+/* Is it the message that is remembered? smail->header_hash is set. */
+bool mail_seal_memory_fits(struct mail *mail, struct mail_seal_mail *smail,
+			   struct mail_user *owner);
+/* The same of a message that is plain now. */
+bool mail_seal_memory_fits_plain(struct mail *mail, struct mail_user *owner);
+
+/* open-key.c */
+/* Look whether another process has rotated the user's identity. Returns TRUE if
+   there are other identities now. */
+bool mail_seal_get_new_identities(struct mail_user *owner);
 
 /* last-mail.c: what is known about the message that was opened last. */
 bool mail_seal_last_is(struct mail *mail, const struct mail_seal_mail *smail);
@@ -184,13 +203,13 @@ void mail_seal_last_use_chunks(struct mail *mail,
 void mail_seal_last_forget(struct mail_seal_mailbox *sbox);
 
 /* mail-seal-mailbox.c, mail-seal-save.c, mail-seal-copy.c */
-void mail_seal_mailbox_allocated(struct mailbox *box);
 int mail_seal_save_begin(struct mail_save_context *ctx, struct istream *input);
 int mail_seal_save_finish(struct mail_save_context *ctx);
-/* Append a header for the user's recipients, which were loaded. mac_r may be
-   NULL. Returns as age_header_seal() does. */
+/* Append a header for the user's recipients, which were loaded, and for one
+   more, unless extra is NULL. mac_r may be NULL. Returns as age_header_seal() does. */
 int mail_seal_make_header(struct mail_seal_user *suser,
 			  const uint8_t file_key[AGE_FILE_KEY_SIZE],
+			  const struct age_recipient *extra,
 			  buffer_t *header, uint8_t *mac_r,
 			  const char **error_r);
 int mail_seal_copy(struct mail_save_context *ctx, struct mail *mail);

@@ -64,6 +64,7 @@ static int want_seal(struct mailbox *box, struct mail_user **owner_r)
 
 int mail_seal_make_header(struct mail_seal_user *suser,
 			  const uint8_t file_key[AGE_FILE_KEY_SIZE],
+			  const struct age_recipient *extra,
 			  buffer_t *header, uint8_t *mac_r,
 			  const char **error_r)
 {
@@ -71,11 +72,13 @@ int mail_seal_make_header(struct mail_seal_user *suser,
 	const struct age_recipient **list;
 	unsigned int i, count = array_count(&suser->recipients);
 
-	list = t_new(const struct age_recipient *, count);
+	list = t_new(const struct age_recipient *, count + 1);
 	for (i = 0; i < count; i++) {
 		recipient = array_idx(&suser->recipients, i);
 		list[i] = &recipient->recipient;
 	}
+	if (extra != NULL)
+		list[count++] = extra;
 	return age_header_seal(list, count, file_key, header, mac_r, error_r);
 }
 
@@ -105,7 +108,8 @@ save_begin_sealed(struct mail_save_context *ctx, struct istream *input,
 	int ret;
 
 	secret_random(file_key, sizeof(file_key));
-	ret = mail_seal_make_header(suser, file_key, header, mac, &error);
+	ret = mail_seal_make_header(suser, file_key, NULL, header, mac,
+				    &error);
 	if (ret < 0) {
 		refuse_save(box, "The message cannot be sealed.", error);
 	} else if ((ret = sbox->module_ctx.super.save_begin(ctx, input)) == 0) {

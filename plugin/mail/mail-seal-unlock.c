@@ -5,7 +5,7 @@
 #include "mail/mail-seal-user.h"
 #include "mail-seal-private.h"
 #include "unlock.h"
-#include "unlock-fd.h"
+#include "mail/unlock-fd.h"
 
 /* How a session gets its identity. All reasons of failure are told twice: to
    the administrator in the log, with what was found; to the person at the
@@ -316,4 +316,15 @@ bool mail_seal_user_unlock(struct mail_user *user)
 	    mail_seal_recipients_load(user, suser, &error) < 0)
 		e_error(user->event, "mail_seal: %s", error);
 	return suser->locked_text == NULL;
+}
+
+bool mail_seal_user_has_key(struct mail_user *user)
+{
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);
+	struct mail_seal_secrets secrets;
+
+	return suser != NULL && !suser->unlock_tried &&
+		(unlock_fd_get(&secrets) ||
+		 mail_seal_userdb_field(user, "mail_seal_identity") != NULL ||
+		 mail_seal_userdb_field(user, "mail_seal_password") != NULL);
 }

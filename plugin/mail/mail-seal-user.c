@@ -5,7 +5,7 @@
 #include "mail-namespace.h"
 #include "mail/mail-seal-user.h"
 #include "rewrite-private.h"
-#include "unlock-fd.h"
+#include "mail/unlock-fd.h"
 
 struct mail_seal_user_module mail_seal_user_module =
 	MODULE_CONTEXT_INIT(&mail_user_module_register);
@@ -44,30 +44,6 @@ void mail_seal_user_created(struct mail_user *user)
 	}
 }
 
-#define stringify_1(name) #name
-#define stringify(name) stringify_1(name)
-
-#if DOVECOT_PREREQ(2, 4, 0)
-#  define ATTACHMENT_SETTING mail_ext_attachment_path
-#else
-#  define ATTACHMENT_SETTING mail_attachment_dir
-#endif
-
-/* Why mail in this namespace could end up unsealed, or NULL. */
-static const char *unsealable_reason(struct mail_namespace *ns)
-{
-	if (strcmp(ns->storage->name, "mbox") == 0) {
-		return "mbox keeps all messages in one text file and cannot "
-			"hold sealed ones: use maildir, sdbox or mdbox";
-	}
-	if (ns->storage->set->ATTACHMENT_SETTING[0] != '\0') {
-		return stringify(ATTACHMENT_SETTING) " stores attachments "
-			"outside their messages, where they are not sealed: "
-			"remove the setting";
-	}
-	return NULL;
-}
-
 void mail_seal_namespaces_created(struct mail_namespace *namespaces)
 {
 	struct mail_user *user = namespaces->user;
@@ -80,13 +56,14 @@ void mail_seal_namespaces_created(struct mail_namespace *namespaces)
 	for (ns = namespaces; ns != NULL; ns = ns->next) {
 		if (ns->storage == NULL)
 			continue;
-		reason = unsealable_reason(ns);
+		reason = mail_seal_config_unfit(ns);
 		if (reason == NULL)
 			continue;
 		user->error = p_strdup_printf(user->pool,
 			"mail_seal: namespace '%s': %s", ns->prefix, reason);
 		return;
 	}
+	mail_seal_config_warn(user);
 }
 
 struct mail_user *mail_seal_mailbox_owner(struct mailbox *box)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "lib.h"
+#include "age/replaces.h"
 #include "mail/mail-seal-user.h"
 #include "mail-seal-private.h"
 #include "open-key.h"
@@ -30,9 +31,7 @@ open_by_identities(const struct age_identities *identities,
 	return ret;
 }
 
-/* None of the session's identities opens it: perhaps another process has rotated
-   the user's identity. Returns TRUE if there are other identities now. */
-static bool get_new_identities(struct mail_user *owner)
+bool mail_seal_get_new_identities(struct mail_user *owner)
 {
 	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(owner);
 	unsigned int serial = suser->identities_serial;
@@ -72,7 +71,8 @@ open_with_session(struct open_key_context *ctx, const struct age_header *header,
 	}
 	ret = open_by_identities(suser->identities, header, file_key_r,
 				 current_r, error_r);
-	if (ret == 0 && get_new_identities(ctx->owner)) {
+	/* Perhaps another process has rotated the user's identity. */
+	if (ret == 0 && mail_seal_get_new_identities(ctx->owner)) {
 		ret = open_by_identities(suser->identities, header, file_key_r,
 					 current_r, error_r);
 	}
@@ -85,16 +85,28 @@ open_with_session(struct open_key_context *ctx, const struct age_header *header,
 	return ret;
 }
 
-int open_key(const struct age_header *header,
-	     uint8_t file_key_r[AGE_FILE_KEY_SIZE], const char **error_r,
-	     void *context)
+/* It isn't the message that is remembered: does it replace that one? */
+static void
+look_if_replaced(struct mail_seal_mail *smail, struct mail_seal_user *suser,
+		 const struct age_header *header,
+		 const uint8_t file_key[AGE_FILE_KEY_SIZE])
 {
-	struct open_key_context *ctx = context;
+	if (!smail->remembered || suser->identities == NULL)
+		return;
+	smail->replaced = age_replaces_verify(header,
+		age_identities_get(suser->identities, 0), file_key,
+		smail->remembered_hash);
+}
+
+/* Returns as open_key(). */
+static int
+find_key(struct open_key_context *ctx, const struct age_header *header,
+	 uint8_t file_key_r[AGE_FILE_KEY_SIZE], const char **error_r)
+{
 	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(ctx->owner);
 	bool current = FALSE;
 	int ret;
 
-	memcpy(ctx->smail->header_mac, header->mac, AGE_HEADER_MAC_SIZE);
 	ctx->smail->locked = FALSE;
 	if (suser->file_keys != NULL &&
 	    file_keys_find(suser->file_keys, header, file_key_r, &current)) {
@@ -108,6 +120,21 @@ int open_key(const struct age_header *header,
 			suser->file_keys = file_keys_init();
 		file_keys_add(suser->file_keys, header->mac, file_key_r,
 			      current);
+	}
+	return ret;
+}
+
+int open_key(const struct age_header *header,
+	     uint8_t file_key_r[AGE_FILE_KEY_SIZE], const char **error_r,
+	     void *context)
+{
+	struct open_key_context *ctx = context;
+	int ret;
+
+	ret = find_key(ctx, header, file_key_r, error_r);
+	if (ret > 0) {
+		look_if_replaced(ctx->smail, MAIL_SEAL_USER_CONTEXT(ctx->owner),
+				 header, file_key_r);
 	}
 	return ret;
 }

@@ -5,6 +5,7 @@
 #include "istream.h"
 #include "ostream.h"
 #include "age/chunk.h"
+#include "age/replaces.h"
 #include "crypto/secret.h"
 #include "stream/istream-age.h"
 #include "stream/ostream-age.h"
@@ -136,9 +137,20 @@ static uoff_t sealed_size(size_t header_size, uoff_t plain_size)
 /* Returns 0, or -1 and error_r. */
 static int form_make_header(struct rewrite_form *form, const char **error_r)
 {
+	struct mail_seal_user *suser = form->ctx->suser;
+	struct age_replaces replaces;
+	bool reseal = form->ctx->mode == MAIL_SEAL_REWRITE_RESEAL;
+
 	form->header = t_buffer_create(512);
 	secret_random(form->file_key, sizeof(form->file_key));
-	if (mail_seal_make_header(form->ctx->suser, form->file_key,
+	/* Sessions that remember the old form take the new one for it. */
+	if (reseal) {
+		age_replaces_init(&replaces,
+			age_identities_get(suser->identities, 0),
+			i_stream_age_header_hash(form->sealed));
+	}
+	if (mail_seal_make_header(suser, form->file_key,
+				  reseal ? &replaces.recipient : NULL,
 				  form->header, NULL, error_r) < 0)
 		return -1;
 	form->size = sealed_size(form->header->used, form->plain_size);

@@ -4,6 +4,7 @@
 #include "array.h"
 #include "istream.h"
 #include "mail/mail-seal-user.h"
+#include "mail/unsealing.h"
 #include "rewrite-private.h"
 
 /* Messages of one transaction. */
@@ -216,13 +217,20 @@ int mail_seal_rewrite_mailbox(struct mailbox *box,
 		.progress = progress,
 		.progress_context = context,
 	};
+	struct mail_seal_unsealing *unsealing = NULL;
 
 	if (rewrite_init(&ctx, error_r) < 0)
+		return -1;
+	if ((mode == MAIL_SEAL_REWRITE_UNSEAL ||
+	     ctx.format == STORED_MAIL_MDBOX) &&
+	    mail_seal_unsealing_begin(box, &unsealing, error_r) < 0)
 		return -1;
 	if (ctx.format == STORED_MAIL_MDBOX)
 		rewrite_mdbox(&ctx);
 	else
 		rewrite_files(&ctx);
+	if (unsealing != NULL)
+		mail_seal_unsealing_end(&unsealing);
 	if (ctx.fatal == NULL)
 		return 0;
 	*error_r = t_strdup(ctx.fatal);

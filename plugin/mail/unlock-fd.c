@@ -9,7 +9,7 @@
 #include "age/keyfile.h"
 #include "mail/mail-seal-user.h"
 #include "unlock.h"
-#include "unlock-fd.h"
+#include "mail/unlock-fd.h"
 
 #include <fcntl.h>
 #include <poll.h>

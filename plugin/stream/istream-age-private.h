@@ -22,6 +22,8 @@ struct age_istream {
 	enum age_istream_failure failure;
 	int failure_errno;
 
+	/* What was known before, or NULL; then what is known now. */
+	struct age_istream_known *known;
 	/* NULL if there is none. */
 	struct age_chunk_cache *cache;
 	/* NULL until the header was opened. */
@@ -51,6 +53,10 @@ int age_istream_fail(struct age_istream *astream,
 		     enum age_istream_failure failure, const char *fmt, ...)
 	ATTR_FORMAT(3, 4);
 int age_istream_fail_io(struct age_istream *astream);
+
+/* known.c: room for what is known of this file; wiped at the end. */
+struct age_istream_known *age_istream_known_init(struct age_istream *astream);
+void age_istream_known_deinit(struct age_istream *astream);
 
 /* Read and open the header, if that wasn't done yet. */
 int age_istream_open_header(struct age_istream *astream)

@@ -215,6 +215,7 @@ i_stream_age_close(struct iostream_private *stream, bool close_parent)
 
 	if (astream->cipher != NULL)
 		age_chunk_cipher_deinit(&astream->cipher);
+	age_istream_known_deinit(astream);
 	if (astream->cache != NULL)
 		age_chunk_cache_unref(&astream->cache);
 	if (close_parent)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
+#include "crypto/hash.h"
 #include "crypto/secret.h"
 #include "istream-age-private.h"
 
@@ -92,11 +93,35 @@ read_parent(struct age_istream *astream, size_t wanted,
 	return 1;
 }
 
+/* Returns 0 if more input is needed. */
 static int
-open_payload(struct age_istream *astream,
-	     const struct age_header *header, const uint8_t *nonce)
+fail_unless_more(struct age_istream *astream, size_t size, bool eof,
+		 const char *where)
 {
-	uint8_t file_key[AGE_FILE_KEY_SIZE], key[AGE_PAYLOAD_KEY_SIZE];
+	if (!eof)
+		return 0;
+	return age_istream_fail(astream, AGE_ISTREAM_BAD_HEADER,
+		"The file is cut: it ends after %zu bytes, within its %s",
+		size, where);
+}
+
+/* Go on with this payload key, which the caller wipes. */
+static int
+begin_payload(struct age_istream *astream, size_t header_size,
+	      const uint8_t key[AGE_PAYLOAD_KEY_SIZE])
+{
+	astream->cipher = age_chunk_cipher_init(key);
+	astream->chunks_offset = astream->istream.parent_start_offset +
+		header_size + AGE_PAYLOAD_NONCE_SIZE;
+	return 1;
+}
+
+static int
+open_payload(struct age_istream *astream, const struct age_header *header,
+	     const unsigned char *data)
+{
+	struct age_istream_known *known;
+	uint8_t file_key[AGE_FILE_KEY_SIZE];
 	const char *error = NULL;
 	int ret;
 
@@ -110,16 +135,14 @@ open_payload(struct age_istream *astream,
 			error != NULL ? error : "No identity opens it");
 	}
 
-	age_payload_key(file_key, nonce, key);
+	known = age_istream_known_init(astream);
+	hash_blake2b(data, header->size + AGE_PAYLOAD_NONCE_SIZE,
+		     known->header_hash);
+	age_payload_key(file_key, data + header->size, known->payload_key);
 	secret_wipe(file_key, sizeof(file_key));
-	astream->cipher = age_chunk_cipher_init(key);
-	secret_wipe(key, sizeof(key));
-	astream->chunks_offset = astream->istream.parent_start_offset +
-		header->size + AGE_PAYLOAD_NONCE_SIZE;
-	return 1;
+	return begin_payload(astream, header->size, known->payload_key);
 }
 
-/* Returns 0 if more input is needed. */
 static int
 parse_header(struct age_istream *astream,
 	     const unsigned char *data, size_t size, bool eof)
@@ -134,14 +157,48 @@ parse_header(struct age_istream *astream,
 		return age_istream_fail(astream, AGE_ISTREAM_BAD_HEADER,
 					"%s", error);
 	}
-	if (ret > 0 && size >= header.size + AGE_PAYLOAD_NONCE_SIZE) {
-		return open_payload(astream, &header, data + header.size);
+	if (ret > 0 && size >= header.size + AGE_PAYLOAD_NONCE_SIZE)
+		return open_payload(astream, &header, data);
+	return fail_unless_more(astream, size, eof, ret == 0 ? "header" :
+				"payload's nonce");
+}
+
+/* The size of a header by its last line, which is not looked at otherwise: what
+   it is worth, its hash tells. 0 if it isn't all there. */
+static size_t find_header_size(const unsigned char *data, size_t size)
+{
+	static const char mark[] = "--- ";
+	const unsigned char *line = data, *end;
+	size_t left;
+	bool last;
+
+	for (;;) {
+		left = size - (line - data);
+		end = memchr(line, '\n', left);
+		if (end == NULL)
+			return 0;
+		last = left >= sizeof(mark) &&
+			memcmp(line, mark, sizeof(mark) - 1) == 0;
+		line = end + 1;
+		if (last)
+			return line - data;
 	}
-	if (!eof)
+}
+
+/* Returns 1 if the header is the known one, 0 if not. */
+static int
+open_known(struct age_istream *astream, const unsigned char *data, size_t size)
+{
+	size_t header_size = find_header_size(data, size);
+	uint8_t hash[HASH_SIZE];
+
+	if (header_size == 0 || size < header_size + AGE_PAYLOAD_NONCE_SIZE)
 		return 0;
-	return age_istream_fail(astream, AGE_ISTREAM_BAD_HEADER,
-		"The file is cut: it ends after %zu bytes, within its %s", size,
-		ret == 0 ? "header" : "payload's nonce");
+	hash_blake2b(data, header_size + AGE_PAYLOAD_NONCE_SIZE, hash);
+	if (memcmp(hash, astream->known->header_hash, sizeof(hash)) != 0)
+		return 0;
+	return begin_payload(astream, header_size,
+			     astream->known->payload_key);
 }
 
 int age_istream_open_header(struct age_istream *astream)
@@ -166,6 +223,10 @@ int age_istream_open_header(struct age_istream *astream)
 		ret = read_parent(astream, wanted, &data, &size);
 		if (ret <= 0)
 			return ret;
+		/* A usual header is whole with the first read. */
+		if (astream->known != NULL &&
+		    open_known(astream, data, size) > 0)
+			return 1;
 		T_BEGIN {
 			ret = parse_header(astream, data, size,
 					   size < wanted);

@@ -106,8 +106,8 @@ def sealed(serve, storage):
 
 @pytest.fixture(scope="module")
 def plain(serve, storage):
-    """The same server without the plugin."""
-    return serve(Setup(storage=storage, plugin=""))
+    """Dovecot without the plugin, with its own cache."""
+    return serve(Setup(storage=storage, plugin="", never_cache=False))
 
 
 @pytest.fixture(scope="session")
@@ -115,8 +115,9 @@ def make_pair(serve):
     """make_pair(storage=…): a Pair on two servers, with a new user each."""
     pairs = []
 
-    def make(**options):
-        plain = serve(Setup(plugin="", **options))
+    def make(plain_cache=True, **options):
+        plain = serve(Setup(plugin="", never_cache=not plain_cache,
+                            **options))
         sealed = serve(Setup(**options))
         name = f"pair{next(_numbers)}"
         pairs.append(Pair(plain, sealed, plain.user(name), sealed.user(name)))

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from harness import canary, corpus
-from harness.config import Setup
+from harness.config import MAIL_UID, Setup
 from harness.seal import enrolled
 from harness.wire import Imap, Pop3, append_part, lmtp
 
@@ -96,3 +96,36 @@ def test_no_temporary_file_while_reading(serve):
             imap.ok(f"FETCH 1 BODY.PEEK[]<{(25 << 20) - 100}.100>")
         finally:
             os.chmod(f"{server.base}/tmp", 0o755)
+
+
+SIEVE = b"""require ["copy", "duplicate", "fileinto", "mailbox", "vacation"];
+redirect :copy "elsewhere@example.net";
+vacation :addresses "anna@example.org" "I am away.";
+if duplicate { fileinto :create "Trash"; stop; }
+keep;
+"""
+
+
+def put(path, content, mode):
+    with open(path, "wb") as file:
+        file.write(content)
+    os.chown(path, MAIL_UID, MAIL_UID)
+    os.chmod(path, mode)
+
+
+def test_sieve_remembers_no_word(serve):
+    """Its databases of what was seen hold hashes, its log lines sizes."""
+    server = serve(Setup(extra="submission_host =\n"
+                               "sendmail_path = @base@/sendmail\n"))
+    user = enrolled(server)
+    put(f"{server.base}/sendmail", b"#!/bin/sh\ncat >/dev/null\n", 0o755)
+    put(f"{user.home}/.dovecot.sieve", SIEVE, 0o600)
+    words = {name: canary.word() for name in WORDS}
+    mail = b"To: anna@example.org\r\n" + message(words, 300000)
+    for _ in range(2):
+        lmtp(server, [user], mail)
+    with Imap(server, user) as imap:
+        imap.select("Trash")
+        assert imap.uids() == [1]
+    assert os.path.getsize(f"{user.home}/.dovecot.lda-dupes") > 100
+    assert canary.find(server.base, words.values()) == []

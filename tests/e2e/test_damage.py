@@ -371,7 +371,7 @@ def test_damaged_copy_after_the_whole_message(server):
 
 
 def test_cache_outlives_damage(serve, storage):
-    server = serve(Setup(storage=storage, never_cache=False))
+    server = serve(Setup(storage=storage))
     user = enrolled(server)
     items = "(ENVELOPE BODYSTRUCTURE RFC822.SIZE)"
     with Imap(server, user) as imap:

@@ -6,12 +6,11 @@ import glob
 import os
 import re
 import signal
-import subprocess
 
 import pytest
 
 from harness import canary, corpus
-from harness.config import MAIL_UID
+from harness.disk import small_disk
 from harness.seal import enrolled, open_all
 from harness.wire import Imap, Lmtp
 
@@ -23,25 +22,6 @@ def deliver(server, user, message=MESSAGE):
     with Lmtp(server) as client:
         (code, _), = client.deliver([user], message)
     return code
-
-
-@contextlib.contextmanager
-def small_disk(user, size="3M"):
-    """The user's home is a disk of its own; yields a function to fill it."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o",
-                    f"size={size},mode=700,uid={MAIL_UID},gid={MAIL_UID}",
-                    "tmpfs", user.home], check=True)
-
-    def fill(leave):
-        """Leave so many bytes."""
-        with open(f"{user.home}/filler", "wb") as file:
-            left = os.statvfs(user.home)
-            file.write(bytes(left.f_bavail * left.f_bsize - leave))
-
-    try:
-        yield fill
-    finally:
-        subprocess.run(["umount", "-l", user.home], check=True)
 
 
 def files_of(user):

@@ -9,8 +9,9 @@ import shutil
 
 import pytest
 
-from harness import age, corpus, disk, keyring, sanitizer
+from harness import age, corpus, disk, keyring
 from harness.config import FORMATS, MAIL_UID, Setup
+from harness.dsync import by_password, dsync, sync
 from harness.seal import enrol, enrolled, open_all
 from harness.wire import Imap, append_part
 
@@ -20,13 +21,8 @@ MESSAGES = [corpus.with_attachment("attached", "see it", "a", b"x" * 3000),
 FIELDS = ("mailbox mailbox-guid uid guid flags date.received date.sent "
           "size.virtual hdr text")
 
-
 # After fill(), in both mailboxes.
 MESSAGES_LEFT = 2 * len(MESSAGES) - 1
-
-# How doveadm sync ends when another run is wanted. Plain 2.4 does so now and
-# then after the first one.
-DESYNC = 2
 
 
 def other_format(storage):
@@ -86,31 +82,6 @@ def mailboxes(server, user):
         return names + [imap.ok(
             f"STATUS {mailbox} (MESSAGES UIDNEXT UIDVALIDITY)").raw
             for mailbox in ("INBOX", "Other/Deep", "Empty")]
-
-
-def by_password(server, user):
-    """What unlocks doveadm: options, and what it reads then."""
-    name = "mail_seal_unlock_fd"
-    setting = f"plugin/{name}" if server.version < (2, 4) else name
-    return {"before": ("-o", f"{setting}=0"),
-            "stdin": user.password.encode() + b"\n"}
-
-
-def dsync(verb, server, user, to_server, to_user, before=(), stdin=None,
-          check=True):
-    """doveadm sync or backup between two servers."""
-    # The environment holds the settings of the first.
-    kept = {"PATH": os.environ["PATH"], **sanitizer.variables()}
-    return server.doveadm(
-        *before, verb, "-u", user.name, "env", "-i",
-        *(f"{name}={value}" for name, value in kept.items()),
-        "doveadm", "-c", to_server.config_file, "dsync-server", "-u",
-        to_user.name, stdin=stdin, check=check)
-
-
-def sync(*between):
-    if dsync("sync", *between, check=False).returncode == DESYNC:
-        dsync("sync", *between)
 
 
 def assert_same_store(one, one_user, two, two_user):

@@ -2,10 +2,14 @@
 """The harness itself, on plain Dovecot: what it says must be so."""
 
 import base64
+import bz2
+import gzip
+import lzma
+import zlib
 
 import pytest
 
-from harness import age, canary, corpus, disk
+from harness import age, cachefile, canary, corpus, disk
 from harness.compare import assert_same
 from harness.config import Setup
 from harness.wire import Imap, Lmtp, Pop3, lmtp
@@ -109,13 +113,53 @@ def test_canaries_are_found(tmp_path):
         **{f"base64 {n}": base64.encodebytes(
             (f"{'x' * (70 + n)}{word}yyy").encode()).decode()
            for n in range(3)},
+        "letters": "".join(f"={ord(letter):02X}" for letter in word.upper()),
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
+    for codec in ("utf-16-le", "utf-16-be", "utf-32-le"):
+        (tmp_path / codec).write_bytes(b"." + f"a{word}b".encode(codec))
+        files[codec] = b""
     (tmp_path / "clean").write_text("nothing here")
     found = {path.rpartition("/")[2]
              for path, _, _ in canary.find(tmp_path, [word])}
     assert found == set(files)
+
+
+def packed(text):
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return {"zlib": b"before" + zlib.compress(text),
+            "deflate": deflate.compress(text) + deflate.flush(),
+            "gzip": bytes(9) + gzip.compress(text),
+            "bzip2": bytes(9) + bz2.compress(text),
+            "xz": bytes(9) + lzma.compress(text)}
+
+
+def test_canaries_are_found_in_compressed_streams(tmp_path):
+    """With no letters left of them in the file itself."""
+    words = canary.words("ab")
+    text = b"x" * 5000 + words["b"].encode() * 2 + b"y" * 5000
+    files = packed(text[:5000] + text)
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    found = {path.rpartition("/")[2] for path, word, _ in
+             canary.find(tmp_path, words.values()) if word == words["b"]}
+    assert found == set(files)
+    assert canary.find(tmp_path, [words["a"]]) == []
+
+
+@pytest.mark.parametrize("compress", ["gz", "bz2", "zstd", "lz4"])
+def test_canaries_are_found_in_a_compressed_store(serve, compress):
+    plain = serve(Setup(plugin="", compress=compress))
+    user = plain.user()
+    words = list(canary.words("abc").values())
+    with Imap(plain, user) as imap:
+        imap.append(corpus.with_attachment(
+            words[0], (words[1] + "\n") * 99, "a.bin",
+            words[2].encode() + bytes(9999)))
+    hits = canary.find(user.home, words)
+    assert {word for _, word, _ in hits} == set(words)
+    assert any(", in " in form for _, _, form in hits)
 
 
 def test_canaries_are_found_in_a_plain_store(plain):
@@ -135,3 +179,23 @@ def test_age_opens_what_it_sealed():
     assert age.open_(key.identity, sealed) == b"hello"
     with pytest.raises(age.AgeFailed):
         age.open_(age.keygen().identity, sealed)
+
+
+def test_a_cache_file_is_read(serve, storage):
+    plain = serve(Setup(storage=storage, plugin="", never_cache=False))
+    user = plain.user()
+    with Imap(plain, user) as imap:
+        for number in range(5):
+            imap.append(b"Subject: number %d\r\nX-%d: a\r\n\r\nbody\r\n" %
+                        (number, number))
+        imap.select()
+        imap.ok("FETCH 1:3 (ENVELOPE BODYSTRUCTURE)")
+        imap.ok("FETCH 4:* BODY.PEEK[HEADER.FIELDS (X-3 Subject)]")
+        imap.ok("LOGOUT")
+    fields = cachefile.CacheFile(cachefile.path(user)).fields()
+    subjects = [field.data for field in fields
+                if field.name.lower() == "hdr.subject"]
+    assert len(subjects) == 5
+    for number, subject in enumerate(subjects):
+        assert b"Subject: number %d\n" % number in subject.replace(b"\r", b"")
+    assert cachefile.sealed_fields(user) == []

@@ -2,7 +2,6 @@
 """A login brings the keyring up to date: changed passwords, escrow."""
 
 import hashlib
-import json
 import os
 import re
 import threading
@@ -12,6 +11,7 @@ import pytest
 from harness import age, keyring
 from harness.config import MAIL_UID, Setup
 from harness.doveadm import seal_user
+from harness.events import EXPORTED, exported
 from harness.seal import enrol, enrolled, open_all
 from harness.wire import Imap, Lmtp, Pop3, lmtp
 
@@ -330,32 +330,8 @@ def test_wrong_escrow_settings(own_server, server, value, error):
 # Events
 
 
-EVENTS_23 = """
-event_exporter seal {
-  format = json
-  format_args = time-rfc3339
-  transport = log
-}
-metric seal {
-  exporter = seal
-  filter = event=mail_seal_*
-}
-"""
-EVENTS_24 = """
-event_exporter seal {
-  driver = log
-  format = json
-  time_format = rfc3339
-}
-metric seal {
-  exporter = seal
-  filter = event=mail_seal_*
-}
-"""
-
-
 def test_events(serve):
-    server = serve(Setup(extra_23=EVENTS_23, extra_24=EVENTS_24))
+    server = serve(Setup(**EXPORTED))
     user = enrolled(server)
     event = exported(server, "mail_seal_enrolled", user)
     assert event["slot_kind"] == "password" and event["duration"] > 0
@@ -376,12 +352,3 @@ def test_events(serve):
     for password in (NEW, "correct horse"):
         assert secret(password) not in log and password not in log
     assert "AGE-SECRET-KEY" not in log
-
-
-def exported(server, name, user):
-    """The fields of an event of this name, as an exporter writes them."""
-    line = server.expect_log(rf'.*"event":"{name}".*').group()
-    event = json.loads(line[line.index("{"):])
-    fields = event["fields"]
-    assert fields["user"] == user.name
-    return fields

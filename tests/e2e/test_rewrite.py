@@ -41,8 +41,8 @@ quota "User quota" {
 
 
 def setup(storage, more_23="", more_24="", **options):
-    """Dates are in the cache, and a quota counts."""
-    return Setup(storage=storage, never_cache=False, plugins=("quota",),
+    """A quota counts."""
+    return Setup(storage=storage, plugins=("quota",),
                  imap_plugins=("imap_quota",), extra_23=more_23 + QUOTA_23,
                  extra_24=more_24 + QUOTA_24, name="rewrite", **options)
 

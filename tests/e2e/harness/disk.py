@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The bytes of messages as they lie on disk, in each storage format."""
 
+import contextlib
 import glob
 import os
 import re
+import subprocess
 from dataclasses import dataclass
+
+from .config import MAIL_UID
 
 AGE_MAGIC = b"age-encryption.org/v1\n"
 
@@ -51,6 +55,25 @@ def replace(message, content):
                    data[message.offset + len(message.content):])
         file.truncate()
     message.content = content
+
+
+@contextlib.contextmanager
+def small_disk(user, size="3M"):
+    """The user's home is a disk of its own; yields a function to fill it."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o",
+                    f"size={size},mode=700,uid={MAIL_UID},gid={MAIL_UID}",
+                    "tmpfs", user.home], check=True)
+
+    def fill(leave):
+        """Leave so many bytes."""
+        with open(f"{user.home}/filler", "wb") as file:
+            left = os.statvfs(user.home)
+            file.write(bytes(left.f_bavail * left.f_bsize - leave))
+
+    try:
+        yield fill
+    finally:
+        subprocess.run(["umount", "-l", user.home], check=True)
 
 
 def _read(path):

@@ -19,7 +19,7 @@ from .server import MAIL_UID
 _SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "faults.c")
 
 class Faults:
-    """Counts the calls below a folder that aren't for Dovecot's own indexes."""
+    """Counts the calls below a folder."""
 
     def __init__(self):
         if os.environ.get("MAIL_SEAL_ASAN"):
@@ -50,7 +50,10 @@ class Faults:
                         f"  LD_PRELOAD = {self.library}\n}}\n"}
 
     def plan(self, folder, mode, at):
-        """Modes: once, with EIO or ENOSPC in turn; dead, for every later call
+        """For paths that begin with folder; Dovecot's own indexes count only
+        if it names them, as ".../dovecot.index" does.
+
+        Modes: once, with EIO or ENOSPC in turn; dead, for every later call
         that would change something, too; kill."""
         with open(self._log, "wb"):
             pass

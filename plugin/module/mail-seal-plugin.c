@@ -4,10 +4,11 @@
 #include "module-dir.h"
 #include "mail-storage-hooks.h"
 #include "crypto/secret.h"
+#include "index/index.h"
+#include "mail/mail-seal-hooks.h"
+#include "mail/unlock-fd.h"
 #include "companion.h"
-#include "mail-seal-private.h"
 #include "mail-seal-plugin.h"
-#include "unlock-fd.h"
 
 const char *mail_seal_plugin_version = DOVECOT_ABI_VERSION;
 
@@ -30,6 +31,18 @@ static struct module mail_seal_late_module = {
 	.path = "lib95_mail_seal_plugin.so"
 };
 
+/* The cache answers before a message is opened: above that. */
+static const struct mail_storage_hooks mail_seal_early_hooks = {
+	.mailbox_allocated = seal_index_mailbox_allocated,
+	.mail_allocated = seal_index_mail_allocated,
+};
+static const struct mail_storage_hooks mail_seal_traces_hooks = {
+	.mailbox_allocated = seal_index_traces_mailbox_allocated,
+};
+static struct module mail_seal_early_module = {
+	.path = "lib09_mail_seal_plugin.so"
+};
+
 void mail_seal_plugin_init(struct module *module)
 {
 	const char *error;
@@ -39,13 +52,21 @@ void mail_seal_plugin_init(struct module *module)
 	mail_storage_hooks_add(module, &mail_seal_hooks);
 	mail_storage_hooks_add_forced(&mail_seal_late_module,
 				      &mail_seal_late_hooks);
+	mail_storage_hooks_add_forced(&mail_seal_early_module,
+				      &mail_seal_early_hooks);
+	mail_storage_hooks_add_forced(&mail_seal_early_module,
+				      &mail_seal_traces_hooks);
+	seal_index_init();
 	companion_init(module);
 }
 
 void mail_seal_plugin_deinit(void)
 {
 	companion_deinit();
+	mail_storage_hooks_remove(&mail_seal_traces_hooks);
+	mail_storage_hooks_remove(&mail_seal_early_hooks);
 	mail_storage_hooks_remove(&mail_seal_late_hooks);
 	mail_storage_hooks_remove(&mail_seal_hooks);
+	seal_index_deinit();
 	unlock_fd_deinit();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef PLUGIN_MAIL_COMPANION_H
-#define PLUGIN_MAIL_COMPANION_H
+#ifndef PLUGIN_MODULE_COMPANION_H
+#define PLUGIN_MODULE_COMPANION_H
 
 /* The modules for imap and pop3 sessions (lib11_*_mail_seal_plugin.so). They
    lie beside this one and are loaded by it in the processes that they are for,

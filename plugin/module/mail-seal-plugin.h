@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef PLUGIN_MAIL_MAIL_SEAL_PLUGIN_H
-#define PLUGIN_MAIL_MAIL_SEAL_PLUGIN_H
+#ifndef PLUGIN_MODULE_MAIL_SEAL_PLUGIN_H
+#define PLUGIN_MODULE_MAIL_SEAL_PLUGIN_H
 
 struct module;
 

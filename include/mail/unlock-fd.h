@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef PLUGIN_MAIL_UNLOCK_FD_H
-#define PLUGIN_MAIL_UNLOCK_FD_H
+#ifndef MAIL_UNLOCK_FD_H
+#define MAIL_UNLOCK_FD_H
 
 /* The key that an administrator gives doveadm through a file descriptor: one
    line, a password or an identity. It is read once and tried for each user of

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib.h"
+#include "array.h"
+#include "buffer.h"
+#include "istream.h"
+#include "str.h"
+#include "imap-bodystructure.h"
+#include "message-part-serialize.h"
+#include "mail-cache.h"
+#include "crypto/secret.h"
+#include "mail/mail-seal-memory.h"
+#include "cache-private.h"
+
+/* When a mail is closed: what Dovecot has found out about it, and what of it is
+   new. */
+
+/* A header field of all lines together, and all records of a message: Dovecot
+   drops what is too large, with everything else (mail_cache_record_max_size). */
+#define HEADER_MAX_SIZE (8 * 1024)
+#define RECORDS_MAX_SIZE (48 * 1024)
+
+static bool
+is_new(const struct cache_mail *cmail, enum cache_item_type type)
+{
+	return !cache_mail_has(cmail, type);
+}
+
+static void
+add_str(const struct cache_mail *cmail, buffer_t *items,
+	enum cache_item_type type, const char *str)
+{
+	if (str != NULL && is_new(cmail, type))
+		cache_item_add_str(items, type, str);
+}
+
+static void
+add_number(const struct cache_mail *cmail, buffer_t *items,
+	   enum cache_item_type type, uint64_t number)
+{
+	if (is_new(cmail, type))
+		cache_item_add_number(items, type, number);
+}
+
+static void
+add_numbers(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
+{
+	const struct index_mail_data *data = cache_mail_data(mail);
+
+	if (data->received_date != (time_t)-1) {
+		add_number(cmail, items, CACHE_ITEM_RECEIVED_DATE,
+			   data->received_date);
+	}
+	if (data->cache_flags != 0) {
+		add_number(cmail, items, CACHE_ITEM_FLAGS, data->cache_flags);
+	}
+	if (data->inexact_total_sizes)
+		return;
+	if (data->virtual_size != UOFF_T_MAX) {
+		add_number(cmail, items, CACHE_ITEM_VIRTUAL_SIZE,
+			   data->virtual_size);
+	}
+	if (data->physical_size != UOFF_T_MAX) {
+		add_number(cmail, items, CACHE_ITEM_PHYSICAL_SIZE,
+			   data->physical_size);
+	}
+}
+
+static void
+add_sent_date(struct mail *mail, const struct cache_mail *cmail,
+	      buffer_t *items)
+{
+	const struct mail_sent_date *date = &cache_mail_data(mail)->sent_date;
+	buffer_t *number;
+
+	if (date->time == (uint32_t)-1 || !is_new(cmail, CACHE_ITEM_SENT_DATE) ||
+	    date->timezone < -1440)
+		return;
+	number = t_buffer_create(16);
+	cache_number_add(number, date->time);
+	cache_number_add(number, date->timezone + 1440);
+	cache_item_add(items, CACHE_ITEM_SENT_DATE, number->data, number->used);
+}
+
+/* That of BODY is part of it. */
+static void
+add_structure(struct mail *mail, const struct cache_mail *cmail,
+	      buffer_t *items)
+{
+	const struct index_mail_data *data = cache_mail_data(mail);
+	const char *structure = data->bodystructure, *error;
+	string_t *str;
+
+	if (!is_new(cmail, CACHE_ITEM_BODYSTRUCTURE))
+		return;
+	if (structure == NULL && data->parsed_bodystructure &&
+	    data->parts != NULL) {
+		str = t_str_new(512);
+		if (imap_bodystructure_write(data->parts, str, TRUE,
+					     &error) == 0)
+			structure = str_c(str);
+	}
+	if (structure != NULL) {
+		cache_item_add_str(items, CACHE_ITEM_BODYSTRUCTURE, structure);
+		return;
+	}
+	add_str(cmail, items, CACHE_ITEM_BODY, data->body);
+}
+
+static void
+add_parts(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
+{
+	const struct index_mail_data *data = cache_mail_data(mail);
+	buffer_t *parts;
+
+	/* While they are being made, sizes are missing. */
+	if (data->parts == NULL || data->parser_ctx != NULL ||
+	    !is_new(cmail, CACHE_ITEM_PARTS))
+		return;
+	parts = t_buffer_create(256);
+	message_part_serialize(data->parts, parts);
+	cache_item_add(items, CACHE_ITEM_PARTS, parts->data, parts->used);
+}
+
+static bool stream_failed(const struct istream *stream)
+{
+	return stream != NULL && stream->stream_errno != 0;
+}
+
+/* How the message is sealed. Returns FALSE if it wasn't opened. */
+static bool get_seal(struct mail *mail, struct cache_mail_seal *seal_r)
+{
+	const struct cache_box *cbox = CACHE_BOX_CONTEXT(mail->box);
+	struct istream *sealed;
+	bool current;
+
+	sealed = mail_seal_mail_get_sealed(mail, &current);
+	if (sealed == NULL || stream_failed(sealed) ||
+	    !i_stream_age_get_known(sealed, &seal_r->known))
+		return FALSE;
+	seal_r->flags = current ? CACHE_SEAL_CURRENT : 0;
+	memcpy(seal_r->state, cbox->state.id, sizeof(seal_r->state));
+	return TRUE;
+}
+
+static bool was_opened_plain(struct mail *mail)
+{
+	bool current;
+
+	return cache_mail_data(mail)->stream != NULL &&
+		mail_seal_mail_get_sealed(mail, &current) == NULL;
+}
+
+static void
+add_seal(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
+{
+	static const uint8_t plain = CACHE_SEAL_PLAIN;
+	struct cache_mail_seal seal, old;
+	bool known = cache_mail_get_seal(cmail, &old);
+
+	if (get_seal(mail, &seal)) {
+		/* A message that was rewritten has another one. */
+		if (!known || memcmp(&seal, &old, sizeof(seal)) != 0) {
+			cache_item_add(items, CACHE_ITEM_SEAL, &seal,
+				       sizeof(seal));
+		}
+		secret_wipe(&seal, sizeof(seal));
+	} else if (known && was_opened_plain(mail))
+		cache_item_add(items, CACHE_ITEM_SEAL, &plain, sizeof(plain));
+	if (known)
+		secret_wipe(&old, sizeof(old));
+}
+
+/* The lines of a field that index-mail-headers.c has found. first is the first of
+   them. */
+static void
+add_header(struct index_mail *imail, buffer_t *items, const char *name,
+	   const struct index_mail_line *first, const struct index_mail_line *end)
+{
+	const unsigned char *header = imail->header_data->data;
+	ARRAY_TYPE(cache_header_line) lines;
+	const struct index_mail_line *pos;
+	struct cache_header_line *line;
+	size_t size = 0;
+	unsigned int count;
+
+	t_array_init(&lines, 8);
+	for (pos = first; pos != end && pos->field_idx == first->field_idx;
+	     pos++) {
+		line = array_append_space(&lines);
+		line->number = pos->line_num;
+		line->text = header + pos->start_pos;
+		line->size = pos->end_pos - pos->start_pos;
+		size += line->size;
+	}
+	line = array_get_modifiable(&lines, &count);
+	if (size <= HEADER_MAX_SIZE)
+		cache_header_add(items, name, line, count);
+}
+
+static const struct index_mail_line *
+find_lines(const struct index_mail_line *lines, unsigned int count,
+	   unsigned int field)
+{
+	unsigned int i;
+
+	/* They are sorted by field, and few. */
+	for (i = 0; i < count; i++) {
+		if (lines[i].field_idx == field)
+			return &lines[i];
+	}
+	return NULL;
+}
+
+static const char *header_name(struct mail *mail, unsigned int field)
+{
+	const char *name =
+		mail_cache_register_get_field(mail->box->cache, field)->name;
+
+	if (strncasecmp(name, "hdr.", 4) != 0 ||
+	    strlen(name + 4) > CACHE_HEADER_NAME_MAX_SIZE)
+		return NULL;
+	return name + 4;
+}
+
+/* Those of the last parsing that came to the header's end: core parses all that
+   are wanted each time. */
+static void
+add_headers(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
+{
+	struct index_mail *imail = INDEX_MAIL(mail);
+	const struct index_mail_line *lines, *line;
+	const uint8_t *match;
+	unsigned int i, match_count, lines_count;
+	const char *name;
+
+	if (imail->header_data == NULL || imail->header_seq != mail->seq ||
+	    imail->data.header_parser_initialized)
+		return;
+	match = array_get(&imail->header_match, &match_count);
+	lines = array_get(&imail->header_lines, &lines_count);
+	for (i = 0; i < match_count; i++) {
+		if (!HEADER_MATCH_USABLE(imail, match[i]))
+			continue;
+		name = header_name(mail, i);
+		if (name == NULL || cache_mail_header(cmail, name)->state !=
+		    CACHE_HEADER_UNKNOWN)
+			continue;
+		line = find_lines(lines, lines_count, i);
+		if (line != NULL) {
+			add_header(imail, items, name, line,
+				   lines + lines_count);
+		} else if ((match[i] & HEADER_MATCH_FLAG_FOUND) == 0)
+			cache_header_add(items, name, NULL, 0);
+	}
+}
+
+static bool may_collect(struct mail *mail, const struct cache_mail *cmail)
+{
+	const struct index_mail_data *data = cache_mail_data(mail);
+
+	return cmail->active && !cmail->failed && !mail->expunged &&
+		!data->no_caching && !stream_failed(data->stream) &&
+		!stream_failed(data->filter_stream) &&
+		cmail->next_slot < CACHE_SLOTS_COUNT;
+}
+
+static void
+add_all(struct mail *mail, struct cache_mail *cmail, buffer_t *items)
+{
+	const struct index_mail_data *data = cache_mail_data(mail);
+
+	add_seal(mail, cmail, items);
+	add_numbers(mail, cmail, items);
+	add_sent_date(mail, cmail, items);
+	add_str(cmail, items, CACHE_ITEM_ENVELOPE, data->envelope);
+	add_structure(mail, cmail, items);
+	add_str(cmail, items, CACHE_ITEM_SNIPPET, data->body_snippet);
+	add_parts(mail, cmail, items);
+	add_headers(mail, cmail, items);
+}
+
+static void
+store_items(struct mail *mail, struct cache_mail *cmail, const buffer_t *items)
+{
+	struct cache_box *cbox = CACHE_BOX_CONTEXT(mail->box);
+	const struct mail_index_header *hdr =
+		mail_index_get_header(mail->transaction->view);
+	struct cache_record_place place = {
+		.uid_validity = hdr->uid_validity,
+		.uid = mail->uid,
+		.slot = cmail->next_slot,
+	};
+	buffer_t *record;
+
+	record = t_buffer_create(items->used + 128);
+	cache_record_seal(cbox->key, &place, items->data, items->used, record);
+	if (cmail->records_size + record->used > RECORDS_MAX_SIZE)
+		return;
+	mail_cache_add(mail->transaction->cache_trans, mail->seq,
+		       cbox->slot_fields[cmail->next_slot], record->data,
+		       record->used);
+}
+
+/* Into Dovecot's own field, which tells no more than the file does: for maildir and
+   sdbox it's the time of the inode's last change, and lost when that changes. It
+   stays when the key is another one. */
+static void store_save_date(struct mail *mail)
+{
+	struct index_mail *imail = INDEX_MAIL(mail);
+	unsigned int field =
+		imail->ibox->cache_fields[MAIL_CACHE_SAVE_DATE].idx;
+	uint32_t date = imail->data.save_date;
+
+	if (imail->data.save_date != (time_t)-1 &&
+	    mail_cache_field_exists(mail->transaction->cache_view, mail->seq,
+				    field) == 0) {
+		mail_cache_add(mail->transaction->cache_trans, mail->seq,
+			       field, &date, sizeof(date));
+	}
+}
+
+void cache_mail_collect(struct mail *mail, struct cache_mail *cmail)
+{
+	buffer_t *items;
+
+	if (!may_collect(mail, cmail))
+		return;
+	store_save_date(mail);
+	T_BEGIN {
+		items = t_buffer_create(CACHE_ITEMS_SIZE);
+		add_all(mail, cmail, items);
+		if (items->used > 0) {
+			store_items(mail, cmail, items);
+			secret_wipe(buffer_get_modifiable_data(items, NULL),
+				    items->used);
+		}
+	} T_END;
+}

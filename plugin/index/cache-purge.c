@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "lib.h"
+#include "mail-cache-private.h"
+#include "cache-private.h"
+#include "compat-cache.h"
+
+/* What must not stay in the cache file: content that Dovecot had put there before
+   the plugin came, and records that the key of now doesn't open. That they are
+   there is all that has to be remembered: as long as they are, each visit begins
+   by rewriting the file. */
+
+static const char *const content_fields[] = {
+	"date.sent", "imap.body", "imap.bodystructure", "imap.envelope",
+	"mime.parts", "binary.parts", "body.snippet", NULL
+};
+
+static bool is_content(const char *name)
+{
+	return strncasecmp(name, "hdr.", 4) == 0 ||
+		str_array_find(content_fields, name);
+}
+
+static bool is_slot(const char *name)
+{
+	return strncmp(name, CACHE_FIELD_PREFIX,
+		       strlen(CACHE_FIELD_PREFIX)) == 0;
+}
+
+static bool is_own_slot(const struct cache_box *cbox, unsigned int field)
+{
+	unsigned int i;
+
+	for (i = 0; i < CACHE_SLOTS_COUNT; i++) {
+		if (cbox->slot_fields[i] == field)
+			return TRUE;
+	}
+	return FALSE;
+}
+
+static void refuse_field(struct mail_cache *cache, unsigned int idx)
+{
+	cache->fields[idx].field.decision = MAIL_CACHE_DECISION_NO |
+		MAIL_CACHE_DECISION_FORCED;
+}
+
+/* Let no field stay but the slots and what tells nothing of the content. cbox is
+   NULL if no slot is to stay, either. Returns TRUE if one of those that won't is
+   in the file. */
+static bool
+refuse_fields(struct mail_cache *cache, const struct cache_box *cbox)
+{
+	bool found = FALSE;
+	unsigned int i;
+
+	for (i = 0; i < cache->fields_count; i++) {
+		const char *name = cache->fields[i].field.name;
+
+		if (!is_content(name) &&
+		    (!is_slot(name) || (cbox != NULL && is_own_slot(cbox, i))))
+			continue;
+		refuse_field(cache, i);
+		if (cache->field_file_map[i] != (uint32_t)-1)
+			found = TRUE;
+	}
+	return found;
+}
+
+static int purge(struct mailbox *box, const char *reason)
+{
+	if (mail_cache_purge(box->cache, (uint32_t)-1, reason) == 0)
+		return 0;
+	e_warning(box->event, "mail_seal: The index cache can't be rewritten: "
+		  "what is in it stays until this succeeds");
+	return -1;
+}
+
+void cache_box_purge(struct mailbox *box, struct cache_box *cbox)
+{
+	struct mail_cache *cache = box->cache;
+	int ret = mail_cache_open_and_verify(cache);
+
+	cbox->purge_pending = FALSE;
+	if (ret < 0 || box->index->readonly ||
+	    MAIL_INDEX_IS_IN_MEMORY(box->index))
+		return;
+	/* Whoever makes the file adds all fields that are known by then, with
+	   the names that the client has asked for. */
+	if (MAIL_CACHE_IS_UNUSABLE(cache))
+		(void)mail_cache_purge(cache, 0, "mail_seal: make it");
+	if (refuse_fields(cache, cbox) && !MAIL_CACHE_IS_UNUSABLE(cache))
+		(void)purge(box, "mail_seal: drop what isn't sealed");
+}
+
+int cache_box_forget(struct mailbox *box)
+{
+	struct mail_cache *cache = box->cache;
+
+	if (mail_cache_open_and_verify(cache) < 0 || box->index->readonly)
+		return -1;
+	if (!refuse_fields(cache, NULL) || MAIL_CACHE_IS_UNUSABLE(cache))
+		return 0;
+	return purge(box, "mail_seal: forget");
+}
