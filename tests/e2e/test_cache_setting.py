@@ -166,7 +166,8 @@ def words():
     return {name: canary.word() for name in WORDS}
 
 
-def test_nothing_is_cached_without_the_plugin(sealed, plain, words):
+def test_nothing_is_cached_without_the_plugin(serve, sealed, storage, words):
+    plain = serve(Setup(storage=storage, plugin=""))
     user = enrolled(sealed)
     lmtp(sealed, [user], message(words))
     with Imap(sealed, user) as imap:

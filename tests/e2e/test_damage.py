@@ -144,7 +144,10 @@ class Ward:
         self.names = [name for name, _ in damaged]
         self._append([message] * (len(damaged) - 1) + [GOOD])
         self.stored = disk.stored(server, self.user)
+        # Those between are copies of one file: with the header of another
+        # message, a damaged one would be an exchanged one.
         self.whole = [stored.content for stored in self.stored]
+        self.whole[1:-1] = [sample] * len(damaged)
         assert len(self.stored) == len(damaged) + 2
         for stored, (_, content) in zip(self.stored[1:], damaged):
             disk.replace(stored, content)

@@ -319,9 +319,9 @@ class Watch:
                 self._look(pid)
 
     def _look(self, pid):
-        line = self._read(pid, "cmdline")
-        # Not before it is doveadm, and not if it has ended meanwhile.
-        if self._read(pid, "environ") and line.startswith(b"doveadm\0"):
+        self._read(pid, "environ")
+        # Not before it is doveadm. Its title takes the place of both later.
+        if self._read(pid, "cmdline").startswith(b"doveadm"):
             self.pids.add(int(pid))
 
     def _read(self, pid, name):
