@@ -70,6 +70,42 @@ const char *mail_seal_config_unfit(struct mail_namespace *ns)
 	return NULL;
 }
 
+#if DOVECOT_PREREQ(2, 4, 0)
+static bool is_caching_off_for(struct event *event)
+{
+	const struct mail_storage_settings *set;
+	const char *fields, *error;
+	bool off;
+
+	if (settings_get(event, &mail_storage_setting_parser_info,
+			 SETTINGS_GET_FLAG_NO_CHECK |
+			 SETTINGS_GET_FLAG_NO_EXPAND, &set, &error) < 0)
+		return FALSE;
+	T_BEGIN {
+		off = is_caching_off(set, &fields);
+	} T_END;
+	settings_free(set);
+	return off;
+}
+
+void mail_seal_config_mend(struct mail_user *user)
+{
+	struct settings_instance *instance =
+		settings_instance_find(user->event);
+	struct event *global = master_service_get_event(master_service);
+
+	if (instance != NULL && is_caching_off_for(global) &&
+	    !is_caching_off_for(user->event)) {
+		settings_override(instance, "mail_never_cache_fields", "*",
+				  SETTINGS_OVERRIDE_TYPE_CODE);
+	}
+}
+#else
+void mail_seal_config_mend(struct mail_user *user ATTR_UNUSED)
+{
+}
+#endif
+
 /* TRUE also for a folder that isn't there: nothing can be written to it. */
 static bool is_in_memory(const char *folder)
 {

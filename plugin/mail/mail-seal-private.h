@@ -107,6 +107,10 @@ extern MODULE_CONTEXT_DEFINE(mail_seal_mail_module, &mail_module_register);
 /* Why mail in this namespace, which has a storage, or words of it could end up
    unsealed, or NULL. For the log: what was found and what to set. */
 const char *mail_seal_config_unfit(struct mail_namespace *ns);
+/* Dovecot 2.4 forgets lists of the configuration where doveadm makes a second
+   user with another mail_path (sync, backup): what the configuration says of
+   mail_never_cache_fields for all is set again. Before the user has namespaces. */
+void mail_seal_config_mend(struct mail_user *user);
 /* Say in the log, once a process, what is allowed but leaves traces. */
 void mail_seal_config_warn(struct mail_user *user);
 

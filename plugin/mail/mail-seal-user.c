@@ -36,6 +36,7 @@ void mail_seal_user_created(struct mail_user *user)
 	p_array_init(&suser->recipients, user->pool, 1);
 	MODULE_CONTEXT_SET(user, mail_seal_user_module, suser);
 
+	mail_seal_config_mend(user);
 	if (mail_seal_settings_get(user, &suser->set, &error) < 0 ||
 	    (suser->set.unlock_fd != -1 &&
 	     unlock_fd_read(user, suser->set.unlock_fd, &error) < 0)) {
