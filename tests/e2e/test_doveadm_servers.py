@@ -320,8 +320,9 @@ class Watch:
 
     def _look(self, pid):
         self._read(pid, "environ")
-        # Not before it is doveadm. Its title takes the place of both later.
-        if self._read(pid, "cmdline").startswith(b"doveadm"):
+        name = self._read(pid, "cmdline").split(b"\0")[0]
+        # Not before it is doveadm; doveconf starts it again with its path.
+        if os.path.basename(name) == b"doveadm":
             self.pids.add(int(pid))
 
     def _read(self, pid, name):
