@@ -17,6 +17,7 @@
    know are passed over. */
 
 struct cache_record_place {
+	/* The UID is 0 where it's about no message alone. */
 	uint32_t uid_validity, uid;
 	/* A message has several slots, each of which is written once. */
 	uint8_t slot;
@@ -59,8 +60,10 @@ enum cache_item_type {
 	CACHE_ITEM_ABSENT_HEADERS = 13,
 	/* Two numbers: seconds, and minutes east of UTC plus 1440 */
 	CACHE_ITEM_SENT_DATE = 14,
+	/* See cache/ranks.h; not of a message. */
+	CACHE_ITEM_RANKS = 15,
 
-	CACHE_ITEM_TYPE_COUNT = 15
+	CACHE_ITEM_TYPE_COUNT = 16
 };
 
 /* The message was sealed to the recipient of then. */

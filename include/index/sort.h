@@ -2,13 +2,24 @@
 #ifndef INDEX_SORT_H
 #define INDEX_SORT_H
 
+#include "mail-storage.h"
+
 /* Dovecot stores the rank that each message has by its subject, sender and so
    on, in extensions of dovecot.index whose names begin with "sort-": whoever
    reads them knows which messages have the same subject, and much of what it
-   is. Without them it sorts by the headers each time, to the same result. */
+   is. They are kept in sealed files instead; without any it sorts by the headers,
+   to the same result. */
 
-struct mailbox;
 struct mail_index_transaction;
+
+/* Before a search in a transaction: put in the ranks by the first key of program,
+   which may be NULL, of the sealed file. Nothing if the session has no key. */
+void seal_sort_recall(struct mailbox_transaction_context *t,
+		      const enum mail_sort_type *program);
+/* Before it is committed: write those that core has added into the files. */
+void seal_sort_remember(struct mailbox_transaction_context *t);
+/* Free what the transaction has of them, before it ends in whatever way. */
+void seal_sort_forget(struct mailbox_transaction_context *t);
 
 /* Before a transaction is committed: take out what it would store of ranks. */
 void seal_sort_drop_ranks(struct mail_index_transaction *t);

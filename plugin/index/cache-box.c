@@ -117,6 +117,16 @@ bool cache_box_activate(struct mailbox *box, struct cache_box *cbox)
 	return make_key(box, cbox, identity);
 }
 
+void cache_box_log_damage(struct cache_box *cbox, struct event *event)
+{
+	if (cbox->damage_logged)
+		return;
+	cbox->damage_logged = TRUE;
+	e_warning(event, "mail_seal: A record of the sealed cache is damaged or "
+		  "out of place: it is not used, the message itself is read "
+		  "instead");
+}
+
 void cache_box_ask(struct cache_box *cbox, const char *name)
 {
 	char *copy;

@@ -29,12 +29,7 @@ static int slot_of_field(const struct cache_box *cbox, unsigned int field)
 /* Damage costs the record, and nothing else. */
 static void log_damage(struct mail *mail, struct cache_box *cbox)
 {
-	if (cbox->damage_logged)
-		return;
-	cbox->damage_logged = TRUE;
-	e_warning(mail_event(mail), "mail_seal: A record of the sealed cache is "
-		  "damaged or out of place: it is not used, the message itself "
-		  "is read instead");
+	cache_box_log_damage(cbox, mail_event(mail));
 }
 
 static void

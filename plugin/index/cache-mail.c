@@ -349,13 +349,22 @@ cache_mail_get_special(struct mail *mail, enum mail_fetch_field field,
 			get_special(mail, field, value_r));
 }
 
+/* Core has nothing to do, as nothing comes into its own cache. */
 static int cache_mail_precache(struct mail *mail)
 {
 	struct cache_mail *cmail = cache_mail_get(mail);
+	const char *structure;
 
-	(void)cache_mail_load(mail, cmail);
-	cache_mail_prepare(mail, cmail);
-	return cache_mail_answered(mail, cmail, cmail->module_ctx.super.precache(mail));
+	if (!cache_mail_load(mail, cmail)) {
+		cache_mail_prepare(mail, cmail);
+		return cache_mail_answered(mail, cmail,
+			cmail->module_ctx.super.precache(mail));
+	}
+	/* This reads all of the message. As in core, the next one can be
+	   cached if this can't. */
+	(void)cache_mail_get_special(mail, MAIL_FETCH_IMAP_BODYSTRUCTURE,
+				     &structure);
+	return 0;
 }
 
 static void

@@ -144,6 +144,8 @@ bool cache_box_activate_now(struct mailbox *box, struct cache_box *cbox);
 /* The names to be parsed along with any header; NULL if the key is missing. */
 struct mailbox_header_lookup_ctx *
 cache_box_headers(struct mailbox *box, struct cache_box *cbox);
+/* Say once that a record is not authentic. */
+void cache_box_log_damage(struct cache_box *cbox, struct event *event);
 /* A client asks for this name: from now on it is parsed along. */
 void cache_box_ask(struct cache_box *cbox, const char *name);
 

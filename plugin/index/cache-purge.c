@@ -4,6 +4,7 @@
 #include "mail-cache-private.h"
 #include "cache-private.h"
 #include "compat-cache.h"
+#include "rank-file.h"
 
 /* What must not stay in the cache file: content that Dovecot had put there before
    the plugin came, and records that the key of now doesn't open. That they are
@@ -46,12 +47,15 @@ static void refuse_field(struct mail_cache *cache, unsigned int idx)
 
 /* Let no field stay but the slots and what tells nothing of the content. cbox is
    NULL if no slot is to stay, either. Returns TRUE if one of those that won't is
-   in the file. */
+   in the file, and whether that's a slot. */
 static bool
-refuse_fields(struct mail_cache *cache, const struct cache_box *cbox)
+refuse_fields(struct mail_cache *cache, const struct cache_box *cbox,
+	      bool *slot_r)
 {
 	bool found = FALSE;
 	unsigned int i;
+
+	*slot_r = FALSE;
 
 	for (i = 0; i < cache->fields_count; i++) {
 		const char *name = cache->fields[i].field.name;
@@ -60,8 +64,10 @@ refuse_fields(struct mail_cache *cache, const struct cache_box *cbox)
 		    (!is_slot(name) || (cbox != NULL && is_own_slot(cbox, i))))
 			continue;
 		refuse_field(cache, i);
-		if (cache->field_file_map[i] != (uint32_t)-1)
-			found = TRUE;
+		if (cache->field_file_map[i] == (uint32_t)-1)
+			continue;
+		found = TRUE;
+		*slot_r = *slot_r || is_slot(name);
 	}
 	return found;
 }
@@ -79,6 +85,7 @@ void cache_box_purge(struct mailbox *box, struct cache_box *cbox)
 {
 	struct mail_cache *cache = box->cache;
 	int ret = mail_cache_open_and_verify(cache);
+	bool old_key;
 
 	cbox->purge_pending = FALSE;
 	if (ret < 0 || box->index->readonly ||
@@ -88,17 +95,24 @@ void cache_box_purge(struct mailbox *box, struct cache_box *cbox)
 	   the names that the client has asked for. */
 	if (MAIL_CACHE_IS_UNUSABLE(cache))
 		(void)mail_cache_purge(cache, 0, "mail_seal: make it");
-	if (refuse_fields(cache, cbox) && !MAIL_CACHE_IS_UNUSABLE(cache))
-		(void)purge(box, "mail_seal: drop what isn't sealed");
+	if (!refuse_fields(cache, cbox, &old_key) ||
+	    MAIL_CACHE_IS_UNUSABLE(cache))
+		return;
+	if (old_key)
+		rank_files_remove(box);
+	(void)purge(box, "mail_seal: drop what isn't sealed");
 }
 
 int cache_box_forget(struct mailbox *box)
 {
 	struct mail_cache *cache = box->cache;
+	bool slot;
 
 	if (mail_cache_open_and_verify(cache) < 0 || box->index->readonly)
 		return -1;
-	if (!refuse_fields(cache, NULL) || MAIL_CACHE_IS_UNUSABLE(cache))
+	rank_files_remove(box);
+	if (!refuse_fields(cache, NULL, &slot) ||
+	    MAIL_CACHE_IS_UNUSABLE(cache))
 		return 0;
 	return purge(box, "mail_seal: forget");
 }

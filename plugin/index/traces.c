@@ -59,8 +59,32 @@ static int traces_commit(struct mailbox_transaction_context *t,
 {
 	struct traces_box *tbox = TRACES_BOX_CONTEXT(t->box);
 
+	seal_sort_remember(t);
+	seal_sort_forget(t);
 	seal_sort_drop_ranks(t->itrans);
 	return tbox->module_ctx.super.transaction_commit(t, changes_r);
+}
+
+static void traces_rollback(struct mailbox_transaction_context *t)
+{
+	struct traces_box *tbox = TRACES_BOX_CONTEXT(t->box);
+
+	seal_sort_forget(t);
+	tbox->module_ctx.super.transaction_rollback(t);
+}
+
+static struct mail_search_context *
+traces_search_init(struct mailbox_transaction_context *t,
+		   struct mail_search_args *args,
+		   const enum mail_sort_type *program,
+		   enum mail_fetch_field fields,
+		   struct mailbox_header_lookup_ctx *headers)
+{
+	struct traces_box *tbox = TRACES_BOX_CONTEXT(t->box);
+
+	seal_sort_recall(t, program);
+	return tbox->module_ctx.super.search_init(t, args, program, fields,
+						  headers);
 }
 
 /* A virtual mailbox has indexes of its own, of messages that lie elsewhere. */
@@ -86,5 +110,7 @@ void traces_mailbox_allocated(struct mailbox *box)
 	v->sync_init = traces_sync_init;
 	v->sync_deinit = traces_sync_deinit;
 	v->transaction_commit = traces_commit;
+	v->transaction_rollback = traces_rollback;
+	v->search_init = traces_search_init;
 	MODULE_CONTEXT_SET(box, traces_box_module, tbox);
 }

@@ -343,8 +343,10 @@ mail_seal_get_special(struct mail *mail, enum mail_fetch_field field,
 static int mail_seal_precache(struct mail *mail)
 {
 	struct mail_seal_mail *smail = seal_mail(mail);
+	struct istream *input;
 
 	smail->locked = FALSE;
+	(void)mail_get_hdr_stream(mail, NULL, &input);
 	if (smail->module_ctx.super.precache(mail) < 0)
 		return -1;
 	if (!smail->locked)

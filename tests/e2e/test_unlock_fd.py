@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import age, disk, keyring, sanitizer
+from harness import age, cachefile, disk, keyring, sanitizer
 from harness.config import Setup
 from harness.doveadm import Done, seal_user, unlocked
 from harness.seal import enrolled, open_all
@@ -25,12 +25,16 @@ def server(serve):
     return serve(Setup())
 
 
-@pytest.fixture(scope="module")
-def user(server):
+def with_mail(server):
     user = enrolled(server)
     for _ in range(2):
         lmtp(server, [user], MESSAGE)
     return user
+
+
+@pytest.fixture(scope="module")
+def user(server):
+    return with_mail(server)
 
 
 def locked(server, *words):
@@ -56,7 +60,6 @@ CONTENT = [
     (("search", "from", "ada"), " 1\n"),
     (("search", "header", "x-nothing", "x"), ""),
     (("search", "sentbefore", "2001-01-01"), ""),
-    (("index", "INBOX"), ""),
 ]
 # What needs no content, and must not ask for a key.
 NO_CONTENT = [
@@ -84,17 +87,10 @@ def for_user(words, user):
     return (*words[:count], "-u", user.name, *words[count:])
 
 
-def known(server, words):
-    """Dovecot 2.4 indexes for full text search alone."""
-    return words[0] != "index" or server.version < (2, 4)
-
-
 @pytest.mark.parametrize("words, wanted", CONTENT,
                          ids=lambda value: " ".join(value)
                          if isinstance(value, tuple) else "")
 def test_content(server, user, words, wanted):
-    if not known(server, words):
-        pytest.skip("this version does nothing")
     # First without: what was read once may be in the index's cache.
     done = locked(server, *for_user(words, user))
     assert done.code != 0 and not done.out, (words, done)
@@ -104,10 +100,24 @@ def test_content(server, user, words, wanted):
     assert wanted in done.out
 
 
+def test_index(server):
+    """… needs the key as long as there is a message to be cached."""
+    if server.version >= (2, 4):
+        pytest.skip("Dovecot 2.4 indexes for full text search alone")
+    user = with_mail(server)
+    words = for_user(("index", "INBOX"), user)
+    done = locked(server, *words)
+    assert done.code != 0 and re.search(NO_KEY, done.err), done
+    assert not cachefile.sealed_fields(user)
+    done = unlocked(server, *words, key=user.password)
+    assert done.code == 0 and not done.err, done
+    assert len(cachefile.sealed_fields(user)) == 2
+    done = locked(server, *words)
+    assert done.code == 0 and not done.err, done
+
+
 def test_what_needs_no_content(server):
-    user = enrolled(server)
-    for _ in range(2):
-        lmtp(server, [user], MESSAGE)
+    user = with_mail(server)
     for words in NO_CONTENT:
         done = locked(server, *for_user(words, user))
         if words[0] == "quota":

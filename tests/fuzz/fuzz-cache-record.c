@@ -5,9 +5,10 @@
 #include "fuzzer.h"
 #include "crypto/secret.h"
 #include "cache/header.h"
+#include "cache/ranks.h"
 
 /* Aims at cache_item_next(), cache_item_str(), cache_item_number(),
-   cache_header_next_name() and cache_header_get_lines(), with the input as
+   cache_header_next_name(), cache_header_get_lines() and cache_ranks_get(), with the input as
    items: what is read and written again is the same bytes. And at
    cache_record_open(), with the input as a record, and with a record of the
    input that is damaged: it opens nothing but the authentic one. */
@@ -102,6 +103,25 @@ static void check_values(const struct cache_item *item, buffer_t *written)
 		 memcmp(written->data, item->data, item->size) == 0);
 }
 
+static void
+check_ranks(const struct cache_item *of_any_type, buffer_t *written)
+{
+	struct cache_item item = *of_any_type;
+	ARRAY_TYPE(cache_rank) ranks;
+
+	item.type = CACHE_ITEM_RANKS;
+	i_array_init(&ranks, 16);
+	if (cache_ranks_get(&item, &ranks)) {
+		buffer_set_used_size(written, 0);
+		cache_ranks_add(written, &ranks);
+		i_assert(written->used > item.size &&
+			 memcmp(CONST_PTR_OFFSET(written->data,
+						 written->used - item.size),
+				item.data, item.size) == 0);
+	}
+	array_free(&ranks);
+}
+
 static void check_items(const unsigned char *items, size_t items_size)
 {
 	buffer_t *all = buffer_create_dynamic(default_pool, 1024);
@@ -116,6 +136,7 @@ static void check_items(const unsigned char *items, size_t items_size)
 		check_values(&item, written);
 		check_header(&item, written);
 		check_absent(&item);
+		check_ranks(&item, written);
 		cache_item_add(all, item.type, item.data, item.size);
 		i_assert(all->used == items_size - size &&
 			 memcmp(all->data, items, all->used) == 0);
