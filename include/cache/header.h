@@ -16,6 +16,8 @@
 
 /* Codes are 1 to CACHE_HEADER_CODE_COUNT - 1. */
 #define CACHE_HEADER_CODE_COUNT 64
+/* Up to this one they are asked for by most clients. */
+#define CACHE_HEADER_COMMON_MAX 18
 /* A longer name isn't cached: Dovecot 2.4 cuts it. */
 #define CACHE_HEADER_NAME_MAX_SIZE 99
 
@@ -39,6 +41,10 @@ ARRAY_DEFINE_TYPE(cache_header_line, struct cache_header_line);
 void cache_header_add(buffer_t *items, const char *name,
 		      const struct cache_header_line *lines,
 		      unsigned int count);
+
+/* Append a name to those of a CACHE_ITEM_ABSENT_HEADERS. As above if it's too
+   long. */
+void cache_header_add_absent(buffer_t *names, const char *name);
 
 /* The name that a header's item is about: a code, or 0 and name_r. data and size
    are those of the item, and are moved past it. FALSE if it isn't one. For

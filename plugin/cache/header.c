@@ -13,7 +13,9 @@ static const char *const header_names[CACHE_HEADER_CODE_COUNT] = {
 	"Date", "From", "To", "Cc", "Bcc", "Subject", "Sender", "Reply-To",
 	"Message-ID", "In-Reply-To", "References", "Content-Type",
 	"Content-Transfer-Encoding", "MIME-Version", "Priority", "X-Priority",
-	"Importance", "Newsgroups", "List-ID", "List-Post", "List-Unsubscribe",
+	"Importance", "Newsgroups",
+	/* CACHE_HEADER_COMMON_MAX */
+	"List-ID", "List-Post", "List-Unsubscribe",
 	"List-Help", "List-Archive", "List-Owner", "Disposition-Notification-To",
 	"Return-Receipt-To", "X-Confirm-Reading-To", "Return-Path",
 	"Delivered-To", "X-Original-To", "Envelope-To", "Resent-Date",
@@ -31,12 +33,13 @@ static const char *const header_names[CACHE_HEADER_CODE_COUNT] = {
 uint8_t cache_header_code(const char *name)
 {
 	char first = i_toupper(name[0]);
+	size_t size = strlen(name);
 	unsigned int i;
 
 	/* All begin with a capital letter. */
 	for (i = 1; i < CACHE_HEADER_CODE_COUNT; i++) {
 		if (header_names[i][0] == first &&
-		    strcasecmp(header_names[i], name) == 0)
+		    strncasecmp(header_names[i], name, size + 1) == 0)
 			return i;
 	}
 	return 0;
@@ -80,6 +83,12 @@ void cache_header_add(buffer_t *items, const char *name,
 	for (i = 0; i < count; i++)
 		buffer_append(data, lines[i].text, lines[i].size);
 	cache_item_add(items, CACHE_ITEM_HEADER, data->data, data->used);
+}
+
+void cache_header_add_absent(buffer_t *names, const char *name)
+{
+	if (strlen(name) <= CACHE_HEADER_NAME_MAX_SIZE)
+		add_name(names, name);
 }
 
 bool cache_header_next_name(const unsigned char **data, size_t *size,

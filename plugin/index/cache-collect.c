@@ -15,111 +15,129 @@
 /* When a mail is closed: what Dovecot has found out about it, and what of it is
    new. */
 
-/* A header field of all lines together, and all records of a message: Dovecot
-   drops what is too large, with everything else (mail_cache_record_max_size). */
+/* A header field of all lines together, and all records of a group: Dovecot drops
+   what is too large, with everything else (mail_cache_record_max_size). */
 #define HEADER_MAX_SIZE (8 * 1024)
-#define RECORDS_MAX_SIZE (48 * 1024)
+#define RECORDS_MAX_SIZE (16 * 1024)
+
+/* What is new in this group. */
+static buffer_t *get_found(struct cache_mail *cmail, enum cache_group group)
+{
+	/* A buffer that grows leaves a copy that isn't wiped. */
+	if (cmail->found[group] == NULL)
+		cmail->found[group] = buffer_create_dynamic(default_pool,
+							    CACHE_ITEMS_SIZE);
+	return cmail->found[group];
+}
 
 static bool
-is_new(const struct cache_mail *cmail, enum cache_item_type type)
+is_new(struct mail *mail, struct cache_mail *cmail, enum cache_item_type type)
 {
-	return !cache_mail_has(cmail, type);
+	return cache_mail_item(mail, cmail, type) == NULL;
 }
 
 static void
-add_str(const struct cache_mail *cmail, buffer_t *items,
-	enum cache_item_type type, const char *str)
+add_item(struct cache_mail *cmail, enum cache_item_type type, const void *data,
+	 size_t size)
 {
-	if (str != NULL && is_new(cmail, type))
-		cache_item_add_str(items, type, str);
+	cache_item_add(get_found(cmail, cache_item_group(type)), type, data,
+		       size);
 }
 
 static void
-add_number(const struct cache_mail *cmail, buffer_t *items,
+add_str(struct mail *mail, struct cache_mail *cmail, enum cache_item_type type,
+	const char *str)
+{
+	if (str != NULL && is_new(mail, cmail, type))
+		add_item(cmail, type, str, strlen(str) + 1);
+}
+
+static void
+add_number(struct mail *mail, struct cache_mail *cmail,
 	   enum cache_item_type type, uint64_t number)
 {
-	if (is_new(cmail, type))
-		cache_item_add_number(items, type, number);
+	if (is_new(mail, cmail, type)) {
+		cache_item_add_number(get_found(cmail, cache_item_group(type)),
+				      type, number);
+	}
 }
 
-static void
-add_numbers(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
+static void add_numbers(struct mail *mail, struct cache_mail *cmail)
 {
 	const struct index_mail_data *data = cache_mail_data(mail);
 
 	if (data->received_date != (time_t)-1) {
-		add_number(cmail, items, CACHE_ITEM_RECEIVED_DATE,
+		add_number(mail, cmail, CACHE_ITEM_RECEIVED_DATE,
 			   data->received_date);
 	}
 	if (data->cache_flags != 0) {
-		add_number(cmail, items, CACHE_ITEM_FLAGS, data->cache_flags);
+		add_number(mail, cmail, CACHE_ITEM_FLAGS, data->cache_flags);
 	}
 	if (data->inexact_total_sizes)
 		return;
 	if (data->virtual_size != UOFF_T_MAX) {
-		add_number(cmail, items, CACHE_ITEM_VIRTUAL_SIZE,
+		add_number(mail, cmail, CACHE_ITEM_VIRTUAL_SIZE,
 			   data->virtual_size);
 	}
 	if (data->physical_size != UOFF_T_MAX) {
-		add_number(cmail, items, CACHE_ITEM_PHYSICAL_SIZE,
+		add_number(mail, cmail, CACHE_ITEM_PHYSICAL_SIZE,
 			   data->physical_size);
 	}
 }
 
-static void
-add_sent_date(struct mail *mail, const struct cache_mail *cmail,
-	      buffer_t *items)
+static void add_sent_date(struct mail *mail, struct cache_mail *cmail)
 {
 	const struct mail_sent_date *date = &cache_mail_data(mail)->sent_date;
 	buffer_t *number;
 
-	if (date->time == (uint32_t)-1 || !is_new(cmail, CACHE_ITEM_SENT_DATE) ||
-	    date->timezone < -1440)
+	if (date->time == (uint32_t)-1 || date->timezone < -1440 ||
+	    !is_new(mail, cmail, CACHE_ITEM_SENT_DATE))
 		return;
 	number = t_buffer_create(16);
 	cache_number_add(number, date->time);
 	cache_number_add(number, date->timezone + 1440);
-	cache_item_add(items, CACHE_ITEM_SENT_DATE, number->data, number->used);
+	add_item(cmail, CACHE_ITEM_SENT_DATE, number->data, number->used);
+}
+
+static const char *write_structure(const struct index_mail_data *data)
+{
+	string_t *str = t_str_new(512);
+	const char *error;
+
+	return imap_bodystructure_write(data->parts, str, TRUE, &error) == 0 ?
+		str_c(str) : NULL;
 }
 
 /* That of BODY is part of it. */
-static void
-add_structure(struct mail *mail, const struct cache_mail *cmail,
-	      buffer_t *items)
+static void add_structure(struct mail *mail, struct cache_mail *cmail)
 {
 	const struct index_mail_data *data = cache_mail_data(mail);
-	const char *structure = data->bodystructure, *error;
-	string_t *str;
+	bool parsed = data->parsed_bodystructure && data->parts != NULL;
+	const char *structure = data->bodystructure;
 
-	if (!is_new(cmail, CACHE_ITEM_BODYSTRUCTURE))
+	if ((structure == NULL && !parsed && data->body == NULL) ||
+	    !is_new(mail, cmail, CACHE_ITEM_BODYSTRUCTURE))
 		return;
-	if (structure == NULL && data->parsed_bodystructure &&
-	    data->parts != NULL) {
-		str = t_str_new(512);
-		if (imap_bodystructure_write(data->parts, str, TRUE,
-					     &error) == 0)
-			structure = str_c(str);
-	}
-	if (structure != NULL) {
-		cache_item_add_str(items, CACHE_ITEM_BODYSTRUCTURE, structure);
-		return;
-	}
-	add_str(cmail, items, CACHE_ITEM_BODY, data->body);
+	if (structure == NULL && parsed)
+		structure = write_structure(data);
+	if (structure != NULL)
+		add_str(mail, cmail, CACHE_ITEM_BODYSTRUCTURE, structure);
+	else
+		add_str(mail, cmail, CACHE_ITEM_BODY, data->body);
 }
 
-static void
-add_parts(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
+static void add_parts(struct mail *mail, struct cache_mail *cmail)
 {
 	const struct index_mail_data *data = cache_mail_data(mail);
 	buffer_t *parts;
 
 	/* While they are being made, sizes are missing. */
 	if (data->parts == NULL || data->parser_ctx != NULL ||
-	    !is_new(cmail, CACHE_ITEM_PARTS))
+	    !is_new(mail, cmail, CACHE_ITEM_PARTS))
 		return;
 	parts = t_buffer_create(256);
 	message_part_serialize(data->parts, parts);
-	cache_item_add(items, CACHE_ITEM_PARTS, parts->data, parts->used);
+	add_item(cmail, CACHE_ITEM_PARTS, parts->data, parts->used);
 }
 
 static bool stream_failed(const struct istream *stream)
@@ -151,24 +169,24 @@ static bool was_opened_plain(struct mail *mail)
 		mail_seal_mail_get_sealed(mail, &current) == NULL;
 }
 
-static void
-add_seal(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
+static void add_seal(struct mail *mail, struct cache_mail *cmail)
 {
 	static const uint8_t plain = CACHE_SEAL_PLAIN;
 	struct cache_mail_seal seal, old;
-	bool known = cache_mail_get_seal(cmail, &old);
+	bool sealed = get_seal(mail, &seal), known;
 
-	if (get_seal(mail, &seal)) {
+	if (!sealed && !was_opened_plain(mail))
+		return;
+	known = cache_mail_get_seal(mail, cmail, &old);
+	if (!sealed) {
+		if (known)
+			add_item(cmail, CACHE_ITEM_SEAL, &plain, sizeof(plain));
+	} else if (!known || memcmp(&seal, &old, sizeof(seal)) != 0) {
 		/* A message that was rewritten has another one. */
-		if (!known || memcmp(&seal, &old, sizeof(seal)) != 0) {
-			cache_item_add(items, CACHE_ITEM_SEAL, &seal,
-				       sizeof(seal));
-		}
-		secret_wipe(&seal, sizeof(seal));
-	} else if (known && was_opened_plain(mail))
-		cache_item_add(items, CACHE_ITEM_SEAL, &plain, sizeof(plain));
-	if (known)
-		secret_wipe(&old, sizeof(old));
+		add_item(cmail, CACHE_ITEM_SEAL, &seal, sizeof(seal));
+	}
+	secret_wipe(&seal, sizeof(seal));
+	secret_wipe(&old, sizeof(old));
 }
 
 /* The lines of a field that index-mail-headers.c has found. first is the first of
@@ -223,36 +241,53 @@ static const char *header_name(struct mail *mail, unsigned int field)
 	return name + 4;
 }
 
+static void
+add_absent(struct cache_mail *cmail, enum cache_group group,
+	   const buffer_t *names)
+{
+	if (names->used > 0) {
+		cache_item_add(get_found(cmail, group),
+			       CACHE_ITEM_ABSENT_HEADERS, names->data,
+			       names->used);
+	}
+}
+
 /* Those of the last parsing that came to the header's end: core parses all that
    are wanted each time. */
-static void
-add_headers(struct mail *mail, const struct cache_mail *cmail, buffer_t *items)
+static void add_headers(struct mail *mail, struct cache_mail *cmail)
 {
 	struct index_mail *imail = INDEX_MAIL(mail);
 	const struct index_mail_line *lines, *line;
+	buffer_t *absent[CACHE_GROUP_COUNT];
 	const uint8_t *match;
 	unsigned int i, match_count, lines_count;
+	enum cache_group group;
 	const char *name;
 
 	if (imail->header_data == NULL || imail->header_seq != mail->seq ||
 	    imail->data.header_parser_initialized)
 		return;
+	for (i = 0; i < CACHE_GROUP_COUNT; i++)
+		absent[i] = t_buffer_create(128);
 	match = array_get(&imail->header_match, &match_count);
 	lines = array_get(&imail->header_lines, &lines_count);
 	for (i = 0; i < match_count; i++) {
 		if (!HEADER_MATCH_USABLE(imail, match[i]))
 			continue;
 		name = header_name(mail, i);
-		if (name == NULL || cache_mail_header(cmail, name)->state !=
-		    CACHE_HEADER_UNKNOWN)
+		if (name == NULL || cache_mail_header(mail, cmail, name)->
+		    state != CACHE_HEADER_UNKNOWN)
 			continue;
+		group = cache_header_group(name);
 		line = find_lines(lines, lines_count, i);
 		if (line != NULL) {
-			add_header(imail, items, name, line,
+			add_header(imail, get_found(cmail, group), name, line,
 				   lines + lines_count);
 		} else if ((match[i] & HEADER_MATCH_FLAG_FOUND) == 0)
-			cache_header_add(items, name, NULL, 0);
+			cache_header_add_absent(absent[group], name);
 	}
+	for (i = 0; i < CACHE_GROUP_COUNT; i++)
+		add_absent(cmail, i, absent[i]);
 }
 
 static bool may_collect(struct mail *mail, const struct cache_mail *cmail)
@@ -261,45 +296,61 @@ static bool may_collect(struct mail *mail, const struct cache_mail *cmail)
 
 	return cmail->active && !cmail->failed && !mail->expunged &&
 		!data->no_caching && !stream_failed(data->stream) &&
-		!stream_failed(data->filter_stream) &&
-		cmail->next_slot < CACHE_SLOTS_COUNT;
+		!stream_failed(data->filter_stream);
 }
 
-static void
-add_all(struct mail *mail, struct cache_mail *cmail, buffer_t *items)
+static void add_all(struct mail *mail, struct cache_mail *cmail)
 {
 	const struct index_mail_data *data = cache_mail_data(mail);
 
-	add_seal(mail, cmail, items);
-	add_numbers(mail, cmail, items);
-	add_sent_date(mail, cmail, items);
-	add_str(cmail, items, CACHE_ITEM_ENVELOPE, data->envelope);
-	add_structure(mail, cmail, items);
-	add_str(cmail, items, CACHE_ITEM_SNIPPET, data->body_snippet);
-	add_parts(mail, cmail, items);
-	add_headers(mail, cmail, items);
+	add_seal(mail, cmail);
+	add_numbers(mail, cmail);
+	add_sent_date(mail, cmail);
+	add_str(mail, cmail, CACHE_ITEM_ENVELOPE, data->envelope);
+	add_structure(mail, cmail);
+	add_str(mail, cmail, CACHE_ITEM_SNIPPET, data->body_snippet);
+	add_parts(mail, cmail);
+	add_headers(mail, cmail);
 }
 
 static void
-store_items(struct mail *mail, struct cache_mail *cmail, const buffer_t *items)
+store_group(struct mail *mail, struct cache_mail *cmail, enum cache_group group)
 {
 	struct cache_box *cbox = CACHE_BOX_CONTEXT(mail->box);
 	const struct mail_index_header *hdr =
 		mail_index_get_header(mail->transaction->view);
+	const buffer_t *items = cmail->found[group];
 	struct cache_record_place place = {
 		.uid_validity = hdr->uid_validity,
 		.uid = mail->uid,
-		.slot = cmail->next_slot,
+		.slot = group * CACHE_GROUP_SLOTS + cmail->next_slot[group],
 	};
 	buffer_t *record;
 
+	if (cmail->next_slot[group] == CACHE_GROUP_SLOTS ||
+	    cmail->records_size[group] + items->used > RECORDS_MAX_SIZE)
+		return;
 	record = t_buffer_create(items->used + 128);
 	cache_record_seal(cbox->key, &place, items->data, items->used, record);
-	if (cmail->records_size + record->used > RECORDS_MAX_SIZE)
-		return;
 	mail_cache_add(mail->transaction->cache_trans, mail->seq,
-		       cbox->slot_fields[cmail->next_slot], record->data,
+		       cbox->slot_fields[place.slot], record->data,
 		       record->used);
+}
+
+static void store_found(struct mail *mail, struct cache_mail *cmail)
+{
+	buffer_t *found;
+	unsigned int i;
+
+	for (i = 0; i < CACHE_GROUP_COUNT; i++) {
+		found = cmail->found[i];
+		if (found == NULL || found->used == 0)
+			continue;
+		store_group(mail, cmail, i);
+		secret_wipe(buffer_get_modifiable_data(found, NULL),
+			    found->used);
+		buffer_set_used_size(found, 0);
+	}
 }
 
 /* Into Dovecot's own field, which tells no more than the file does: for maildir and
@@ -322,18 +373,11 @@ static void store_save_date(struct mail *mail)
 
 void cache_mail_collect(struct mail *mail, struct cache_mail *cmail)
 {
-	buffer_t *items;
-
 	if (!may_collect(mail, cmail))
 		return;
 	store_save_date(mail);
 	T_BEGIN {
-		items = t_buffer_create(CACHE_ITEMS_SIZE);
-		add_all(mail, cmail, items);
-		if (items->used > 0) {
-			store_items(mail, cmail, items);
-			secret_wipe(buffer_get_modifiable_data(items, NULL),
-				    items->used);
-		}
+		add_all(mail, cmail);
+		store_found(mail, cmail);
 	} T_END;
 }

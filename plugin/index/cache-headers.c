@@ -18,9 +18,7 @@ get_lines(struct mail *mail, struct cache_mail *cmail, const char *name,
 {
 	const struct cache_mail_header *header;
 
-	if (!cache_mail_load(mail, cmail))
-		return 0;
-	header = cache_mail_header(cmail, name);
+	header = cache_mail_header(mail, cmail, name);
 	switch (header->state) {
 	case CACHE_HEADER_UNKNOWN:
 		break;

@@ -8,20 +8,47 @@
 #include "crypto/secret.h"
 #include "cache-private.h"
 
-/* The records of one message, opened as a whole once something is asked. */
+/* The records of one message, a group of them opened once something of it is
+   asked. */
 
 /* Where a slot's items are among all. */
 struct slot_items {
 	size_t offset, size;
 };
 
-static int slot_of_field(const struct cache_box *cbox, unsigned int field)
+enum cache_group cache_item_group(enum cache_item_type type)
 {
-	unsigned int i;
+	switch (type) {
+	case CACHE_ITEM_ENVELOPE:
+	case CACHE_ITEM_BODY:
+	case CACHE_ITEM_BODYSTRUCTURE:
+	case CACHE_ITEM_SNIPPET:
+	case CACHE_ITEM_PARTS:
+		return CACHE_GROUP_STRUCTURE;
+	default:
+		return CACHE_GROUP_COMMON;
+	}
+}
 
-	for (i = 0; i < CACHE_SLOTS_COUNT; i++) {
+static enum cache_group group_of_code(uint8_t code)
+{
+	return code != 0 && code <= CACHE_HEADER_COMMON_MAX ?
+		CACHE_GROUP_COMMON : CACHE_GROUP_OTHERS;
+}
+
+enum cache_group cache_header_group(const char *name)
+{
+	return group_of_code(cache_header_code(name));
+}
+
+static int slot_of_field(const struct cache_box *cbox, enum cache_group group,
+			 unsigned int field)
+{
+	unsigned int i, first = group * CACHE_GROUP_SLOTS;
+
+	for (i = first; i < first + CACHE_GROUP_SLOTS; i++) {
 		if (cbox->slot_fields[i] == field)
-			return i;
+			return i - first;
 	}
 	return -1;
 }
@@ -45,13 +72,12 @@ open_record(struct mail *mail, struct cache_box *cbox, struct cache_mail *cmail,
 		.slot = slot,
 	};
 
-	cmail->records_size += field->size;
-	if (cmail->next_slot <= slot)
-		cmail->next_slot = slot + 1;
 	if (cmail->items == NULL)
 		cmail->items = buffer_create_dynamic(default_pool,
 						     CACHE_ITEMS_SIZE);
 	items->offset = cmail->items->used;
+	if (field->size > CACHE_ITEMS_SIZE - items->offset)
+		return;
 	if (!cache_record_open(cbox->key, &place, field->data, field->size,
 			       cmail->items))
 		log_damage(mail, cbox);
@@ -60,8 +86,8 @@ open_record(struct mail *mail, struct cache_box *cbox, struct cache_mail *cmail,
 
 static void
 open_records(struct mail *mail, struct cache_box *cbox,
-	     struct cache_mail *cmail,
-	     struct slot_items items[CACHE_SLOTS_COUNT])
+	     struct cache_mail *cmail, enum cache_group group,
+	     struct slot_items items[CACHE_GROUP_SLOTS])
 {
 	struct mail_cache_lookup_iterate_ctx iter;
 	struct mail_cache_iterate_field field;
@@ -71,12 +97,16 @@ open_records(struct mail *mail, struct cache_box *cbox,
 	mail_cache_lookup_iter_init(mail->transaction->cache_view, mail->seq,
 				    &iter);
 	while (mail_cache_lookup_iter_next(&iter, &field) > 0) {
-		slot = slot_of_field(cbox, field.field_idx);
+		slot = slot_of_field(cbox, group, field.field_idx);
 		/* Two sessions may have written the same one. */
 		if (slot < 0 || (seen & (1U << slot)) != 0)
 			continue;
 		seen |= 1U << slot;
-		open_record(mail, cbox, cmail, slot, &field, &items[slot]);
+		cmail->records_size[group] += field.size;
+		if (cmail->next_slot[group] <= (unsigned int)slot)
+			cmail->next_slot[group] = slot + 1;
+		open_record(mail, cbox, cmail, group * CACHE_GROUP_SLOTS + slot,
+			    &field, &items[slot]);
 	}
 }
 
@@ -170,15 +200,15 @@ index_slot(struct mail *mail, struct cache_box *cbox, struct cache_mail *cmail,
 
 static void
 load_records(struct mail *mail, struct cache_box *cbox,
-	     struct cache_mail *cmail)
+	     struct cache_mail *cmail, enum cache_group group)
 {
-	struct slot_items items[CACHE_SLOTS_COUNT];
+	struct slot_items items[CACHE_GROUP_SLOTS];
 	unsigned int slot;
 
 	i_zero(&items);
-	open_records(mail, cbox, cmail, items);
+	open_records(mail, cbox, cmail, group, items);
 	/* What was written last counts. */
-	for (slot = cmail->next_slot; slot > 0; slot--) {
+	for (slot = cmail->next_slot[group]; slot > 0; slot--) {
 		if (items[slot - 1].size > 0)
 			index_slot(mail, cbox, cmail, &items[slot - 1]);
 	}
@@ -190,7 +220,7 @@ static void fill_mail(struct mail *mail, struct cache_mail *cmail)
 	struct index_mail_data *data = cache_mail_data(mail);
 	uint64_t flags;
 
-	if (!cache_mail_has(cmail, CACHE_ITEM_FLAGS) ||
+	if (cmail->item[CACHE_ITEM_FLAGS].data == NULL ||
 	    !cache_item_number(&cmail->item[CACHE_ITEM_FLAGS], &flags) ||
 	    mail->has_nuls || mail->has_no_nuls)
 		return;
@@ -201,38 +231,63 @@ static void fill_mail(struct mail *mail, struct cache_mail *cmail)
 		ENUM_NEGATE(MAIL_CACHE_FLAG_TEXT_PLAIN_7BIT_ASCII);
 }
 
-bool cache_mail_load(struct mail *mail, struct cache_mail *cmail)
+bool cache_mail_activate(struct mail *mail, struct cache_mail *cmail)
 {
 	struct cache_box *cbox = CACHE_BOX_CONTEXT(mail->box);
 
-	if (cmail->loaded)
+	if (cmail->checked)
 		return cmail->active;
 	if (mail->seq == 0 || mail->uid == 0 || mail->saving ||
 	    mail->expunged || cmail->closing)
 		return FALSE;
-	cmail->loaded = TRUE;
+	cmail->checked = TRUE;
 	cmail->active = cache_box_activate_now(mail->box, cbox);
-	if (!cmail->active)
-		return FALSE;
-	if (cbox->state_old) {
+	if (cmail->active && cbox->state_old) {
 		mail_seal_state_follow(mail->box, &cbox->state);
 		cbox->state_old = FALSE;
 	}
-	load_records(mail, cbox, cmail);
-	if (cmail->items != NULL && cmail->items->used > 0) {
+	return cmail->active;
+}
+
+bool cache_mail_open_group(struct mail *mail, struct cache_mail *cmail,
+			   enum cache_group group)
+{
+	size_t old_size = cmail->items == NULL ? 0 : cmail->items->used;
+
+	if ((cmail->opened_groups & (1U << group)) != 0)
+		return TRUE;
+	if (!cache_mail_activate(mail, cmail))
+		return FALSE;
+	cmail->opened_groups |= 1U << group;
+	load_records(mail, CACHE_BOX_CONTEXT(mail->box), cmail, group);
+	if (group == CACHE_GROUP_COMMON)
 		fill_mail(mail, cmail);
+	if (cmail->items != NULL && cmail->items->used > old_size &&
+	    old_size == 0)
 		mail->transaction->stats.cache_hit_count++;
-	}
 	return TRUE;
 }
 
+const struct cache_item *
+cache_mail_item(struct mail *mail, struct cache_mail *cmail,
+		enum cache_item_type type)
+{
+	if (!cache_mail_open_group(mail, cmail, cache_item_group(type)) ||
+	    cmail->item[type].data == NULL)
+		return NULL;
+	return &cmail->item[type];
+}
+
 const struct cache_mail_header *
-cache_mail_header(const struct cache_mail *cmail, const char *name)
+cache_mail_header(struct mail *mail, struct cache_mail *cmail,
+		  const char *name)
 {
 	static const struct cache_mail_header unknown;
 	const struct cache_mail_named_header *named;
 	uint8_t code = cache_header_code(name);
 
+	if (!cache_mail_open_group(mail, cmail, group_of_code(code)))
+		return &unknown;
 	if (code != 0)
 		return &cmail->headers[code];
 	if (array_is_created(&cmail->named_headers)) {
@@ -244,12 +299,13 @@ cache_mail_header(const struct cache_mail *cmail, const char *name)
 	return &unknown;
 }
 
-bool cache_mail_get_seal(const struct cache_mail *cmail,
+bool cache_mail_get_seal(struct mail *mail, struct cache_mail *cmail,
 			 struct cache_mail_seal *seal_r)
 {
-	const struct cache_item *item = &cmail->item[CACHE_ITEM_SEAL];
+	const struct cache_item *item =
+		cache_mail_item(mail, cmail, CACHE_ITEM_SEAL);
 
-	if (item->size != sizeof(*seal_r))
+	if (item == NULL || item->size != sizeof(*seal_r))
 		return FALSE;
 	memcpy(seal_r, item->data, sizeof(*seal_r));
 	return TRUE;
@@ -271,8 +327,9 @@ void cache_mail_reset(struct cache_mail *cmail)
 	i_stream_unref(&cmail->header_stream);
 	mailbox_header_lookup_unref(&cmail->temp_headers);
 	cmail->temp_fields = 0;
-	cmail->records_size = 0;
-	cmail->next_slot = 0;
-	cmail->loaded = cmail->active = FALSE;
+	i_zero(&cmail->records_size);
+	i_zero(&cmail->next_slot);
+	cmail->opened_groups = 0;
+	cmail->checked = cmail->active = FALSE;
 	cmail->prepared = cmail->failed = FALSE;
 }

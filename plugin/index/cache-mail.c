@@ -34,13 +34,14 @@ static const struct {
 	{ MAIL_FETCH_BODY_SNIPPET, CACHE_ITEM_SNIPPET },
 };
 
-static enum mail_fetch_field known_fields(const struct cache_mail *cmail)
+static enum mail_fetch_field
+known_fields(struct mail *mail, struct cache_mail *cmail)
 {
 	enum mail_fetch_field fields = 0;
 	unsigned int i;
 
 	for (i = 0; i < N_ELEMENTS(field_items); i++) {
-		if (cache_mail_has(cmail, field_items[i].item))
+		if (cache_mail_item(mail, cmail, field_items[i].item) != NULL)
 			fields |= field_items[i].field;
 	}
 	return fields;
@@ -70,7 +71,7 @@ void cache_mail_prepare(struct mail *mail, struct cache_mail *cmail)
 		ask_all(mail, cmail->temp_headers);
 		/* Once headers are parsed, an envelope costs little. */
 		fields |= MAIL_FETCH_IMAP_ENVELOPE;
-		fields &= ENUM_NEGATE(known_fields(cmail));
+		fields &= ENUM_NEGATE(known_fields(mail, cmail));
 		T_BEGIN {
 			headers = cache_box_headers(mail->box,
 				CACHE_BOX_CONTEXT(mail->box));
@@ -119,21 +120,11 @@ cache_mail_add_temp_wanted_fields(struct mail *mail,
 	mailbox_header_lookup_unref(&old);
 }
 
-/* Look for an item; if there is none, Dovecot is to look. */
-static const struct cache_item *
-find_item(struct mail *mail, struct cache_mail *cmail,
-	  enum cache_item_type type)
-{
-	if (cache_mail_load(mail, cmail) && cache_mail_has(cmail, type))
-		return &cmail->item[type];
-	return NULL;
-}
-
 static bool
 find_number(struct mail *mail, struct cache_mail *cmail,
 	    enum cache_item_type type, uint64_t *number_r)
 {
-	const struct cache_item *item = find_item(mail, cmail, type);
+	const struct cache_item *item = cache_mail_item(mail, cmail, type);
 
 	return item != NULL && cache_item_number(item, number_r);
 }
@@ -142,7 +133,7 @@ static const char *
 find_str(struct mail *mail, struct cache_mail *cmail,
 	 enum cache_item_type type)
 {
-	const struct cache_item *item = find_item(mail, cmail, type);
+	const struct cache_item *item = cache_mail_item(mail, cmail, type);
 
 	return item == NULL ? NULL : cache_item_str(item);
 }
@@ -175,7 +166,7 @@ static void fill_parts(struct mail *mail, struct cache_mail *cmail)
 
 	if (data->parts != NULL || data->parser_ctx != NULL)
 		return;
-	item = find_item(mail, cmail, CACHE_ITEM_PARTS);
+	item = cache_mail_item(mail, cmail, CACHE_ITEM_PARTS);
 	if (item == NULL)
 		return;
 	data->parts = message_part_deserialize(imail->mail.data_pool,
@@ -219,7 +210,7 @@ cache_mail_get_date(struct mail *mail, time_t *date_r, int *timezone_r)
 	struct cache_mail *cmail = cache_mail_get(mail);
 	struct index_mail_data *data = cache_mail_data(mail);
 	const struct cache_item *item =
-		find_item(mail, cmail, CACHE_ITEM_SENT_DATE);
+		cache_mail_item(mail, cmail, CACHE_ITEM_SENT_DATE);
 	const unsigned char *pos;
 	uint64_t time, timezone;
 	size_t size;
@@ -255,7 +246,7 @@ static int cache_mail_get_save_date(struct mail *mail, time_t *date_r)
 {
 	struct cache_mail *cmail = cache_mail_get(mail);
 
-	(void)cache_mail_load(mail, cmail);
+	(void)cache_mail_activate(mail, cmail);
 	return cache_mail_answered(mail, cmail, cmail->module_ctx.super.
 			get_save_date(mail, date_r));
 }
@@ -287,7 +278,7 @@ cache_mail_get_stream(struct mail *mail, bool get_body,
 
 	if (hdr_size != NULL || body_size != NULL) {
 		fill_parts(mail, cmail);
-		if (get_body && cache_mail_load(mail, cmail))
+		if (get_body && cache_mail_activate(mail, cmail))
 			cache_mail_prepare(mail, cmail);
 	}
 	return cache_mail_answered(mail, cmail, cmail->module_ctx.super.
@@ -355,7 +346,7 @@ static int cache_mail_precache(struct mail *mail)
 	struct cache_mail *cmail = cache_mail_get(mail);
 	const char *structure;
 
-	if (!cache_mail_load(mail, cmail)) {
+	if (!cache_mail_activate(mail, cmail)) {
 		cache_mail_prepare(mail, cmail);
 		return cache_mail_answered(mail, cmail,
 			cmail->module_ctx.super.precache(mail));
@@ -375,7 +366,7 @@ cache_mail_set_cache_corrupted(struct mail *mail, enum mail_fetch_field field,
 
 	/* Dovecot then drops its whole cache, and our records with it. */
 	cache_mail_reset(cmail);
-	cmail->loaded = cmail->failed = TRUE;
+	cmail->checked = cmail->failed = TRUE;
 	cmail->module_ctx.super.set_cache_corrupted(mail, field, reason);
 }
 
@@ -400,12 +391,15 @@ static void cache_mail_free(struct mail *mail)
 	struct mail_private *pmail =
 		container_of(mail, struct mail_private, mail);
 	pool_t pool = pmail->pool;
+	unsigned int i;
 
 	/* The context is in there, and super.free() still closes the mail. */
 	pool_ref(pool);
 	cmail->module_ctx.super.free(mail);
 	cache_mail_reset(cmail);
 	buffer_free(&cmail->items);
+	for (i = 0; i < CACHE_GROUP_COUNT; i++)
+		buffer_free(&cmail->found[i]);
 	if (array_is_created(&cmail->named_headers))
 		array_free(&cmail->named_headers);
 	mailbox_header_lookup_unref(&cmail->wanted_headers);
@@ -418,8 +412,7 @@ recall(struct mail *mail, struct age_istream_known *known_r, bool *current_r)
 	struct cache_mail *cmail = cache_mail_get(mail);
 	struct cache_mail_seal seal;
 
-	if (cmail == NULL || !cache_mail_load(mail, cmail) ||
-	    !cache_mail_get_seal(cmail, &seal))
+	if (cmail == NULL || !cache_mail_get_seal(mail, cmail, &seal))
 		return FALSE;
 	*current_r = (seal.flags & CACHE_SEAL_CURRENT) != 0;
 	*known_r = seal.known;
@@ -435,7 +428,7 @@ static bool is_exchanged(struct mail *mail)
 	struct cache_mail_seal seal;
 	bool same;
 
-	if (!cache_mail_get_seal(cmail, &seal))
+	if (!cache_mail_get_seal(mail, cmail, &seal))
 		return FALSE;
 	mail_seal_state_read(mail->box, &state);
 	/* With another state this session may look at what was there before. */

@@ -21,10 +21,21 @@
    stay in the file; cache-load.c: the records of a message; cache-mail.c and
    cache-headers.c: answers from them; cache-collect.c: new records. */
 
-/* A record can't be changed, what is new goes into the next slot. */
-#define CACHE_SLOTS_COUNT 8
-/* Room for the items of all, usually: a buffer that has to grow leaves a copy
-   that isn't wiped. */
+/* Items are in groups, each with records of its own: what is asked for together
+   is opened together, and nothing else. */
+enum cache_group {
+	/* How it's sealed, numbers, and the headers of most lists and searches */
+	CACHE_GROUP_COMMON = 0,
+	/* ENVELOPE, BODYSTRUCTURE and the like */
+	CACHE_GROUP_STRUCTURE = 1,
+	/* All other headers */
+	CACHE_GROUP_OTHERS = 2,
+	CACHE_GROUP_COUNT
+};
+/* A record can't be changed, what is new goes into the group's next slot. */
+#define CACHE_GROUP_SLOTS 4
+#define CACHE_SLOTS_COUNT (CACHE_GROUP_COUNT * CACHE_GROUP_SLOTS)
+/* Room for the items of all: items are pointed at, so the buffer can't grow. */
 #define CACHE_ITEMS_SIZE (60 * 1024)
 
 struct cache_box {
@@ -89,15 +100,21 @@ struct cache_mail {
 	struct cache_item item[CACHE_ITEM_TYPE_COUNT];
 	struct cache_mail_header headers[CACHE_HEADER_CODE_COUNT];
 	ARRAY(struct cache_mail_named_header) named_headers;
-	/* The records' sizes, and the slot after them. */
-	size_t records_size;
-	unsigned int next_slot;
+	/* The sizes of each group's records, and the slot after them. */
+	size_t records_size[CACHE_GROUP_COUNT];
+	unsigned int next_slot[CACHE_GROUP_COUNT];
+	/* What is new, in each group, while it's collected. NULL until there is
+	   something. Wiped. */
+	buffer_t *found[CACHE_GROUP_COUNT];
 	/* The last header stream that was answered from records. */
 	struct istream *header_stream;
 
-	/* Records were looked for. */
-	bool loaded:1;
-	/* There is a key: records are read and written. */
+	/* Groups whose records were opened: bits of enum cache_group. */
+	unsigned int opened_groups;
+
+	/* It is known whether there is a key. */
+	bool checked:1;
+	/* There is one: records are read and written. */
 	bool active:1;
 	/* Dovecot was told what is wanted. */
 	bool prepared:1;
@@ -156,21 +173,27 @@ void cache_box_purge(struct mailbox *box, struct cache_box *cbox);
 int cache_box_forget(struct mailbox *box);
 
 /* cache-load.c */
-/* Load the message's records, once. Returns TRUE if it has a cache, even if
-   nothing is in it. */
-bool cache_mail_load(struct mail *mail, struct cache_mail *cmail);
+/* Returns TRUE if the message has a cache, even if nothing is in it. */
+bool cache_mail_activate(struct mail *mail, struct cache_mail *cmail);
+/* Open a group's records, once. Returns the same. */
+bool cache_mail_open_group(struct mail *mail, struct cache_mail *cmail,
+			   enum cache_group group);
+/* Which group an item belongs to that isn't a header's, and a header by this
+   name. */
+enum cache_group cache_item_group(enum cache_item_type type);
+enum cache_group cache_header_group(const char *name);
 void cache_mail_reset(struct cache_mail *cmail);
 /* What is known of a header. */
 const struct cache_mail_header *
-cache_mail_header(const struct cache_mail *cmail, const char *name);
+cache_mail_header(struct mail *mail, struct cache_mail *cmail,
+		  const char *name);
 /* How the message was sealed. Returns FALSE if it isn't known, or was plain. */
-bool cache_mail_get_seal(const struct cache_mail *cmail,
+bool cache_mail_get_seal(struct mail *mail, struct cache_mail *cmail,
 			 struct cache_mail_seal *seal_r);
-static inline bool
-cache_mail_has(const struct cache_mail *cmail, enum cache_item_type type)
-{
-	return cmail->item[type].data != NULL;
-}
+/* The item if it is known, or NULL. */
+const struct cache_item *
+cache_mail_item(struct mail *mail, struct cache_mail *cmail,
+		enum cache_item_type type);
 
 /* cache-mail.c */
 extern const struct mail_seal_memory_vfuncs cache_mail_memory;
