@@ -8,6 +8,7 @@
 #include "mail/mail-seal-mail.h"
 #include "mail/mail-seal-user.h"
 #include "cache-private.h"
+#include "cache-memo.h"
 #include "compat-cache.h"
 
 /* A mailbox's key and fields. The key is there as long as the mailbox is open
@@ -31,6 +32,7 @@ static void drop_key(struct cache_box *cbox)
 {
 	if (cbox->key != NULL)
 		cache_key_deinit(&cbox->key);
+	cache_memo_deinit(&cbox->memo);
 	if (cbox->headers != NULL)
 		mailbox_header_lookup_unref(&cbox->headers);
 }

@@ -252,8 +252,16 @@ add_absent(struct cache_mail *cmail, enum cache_group group,
 	}
 }
 
-/* Those of the last parsing that came to the header's end: core parses all that
-   are wanted each time. */
+/* To its end. */
+static bool has_parsed_header(struct mail *mail)
+{
+	const struct index_mail *imail = INDEX_MAIL(mail);
+
+	return imail->header_data != NULL && imail->header_seq == mail->seq &&
+		!imail->data.header_parser_initialized;
+}
+
+/* Those of the last parsing: core parses all that are wanted each time. */
 static void add_headers(struct mail *mail, struct cache_mail *cmail)
 {
 	struct index_mail *imail = INDEX_MAIL(mail);
@@ -264,8 +272,7 @@ static void add_headers(struct mail *mail, struct cache_mail *cmail)
 	enum cache_group group;
 	const char *name;
 
-	if (imail->header_data == NULL || imail->header_seq != mail->seq ||
-	    imail->data.header_parser_initialized)
+	if (!has_parsed_header(mail))
 		return;
 	for (i = 0; i < CACHE_GROUP_COUNT; i++)
 		absent[i] = t_buffer_create(128);
@@ -288,6 +295,28 @@ static void add_headers(struct mail *mail, struct cache_mail *cmail)
 	}
 	for (i = 0; i < CACHE_GROUP_COUNT; i++)
 		add_absent(cmail, i, absent[i]);
+}
+
+/* A further record is dear each time that it's opened: what costs little now, with
+   the file open and the header parsed, and will be asked for, goes into the first
+   one. */
+static void find_dates(struct mail *mail, struct cache_mail *cmail)
+{
+	enum mail_lookup_abort old_abort = mail->lookup_abort;
+	time_t date;
+	int timezone;
+
+	if (cache_mail_data(mail)->stream == NULL || !has_parsed_header(mail) ||
+	    cache_mail_item(mail, cmail, CACHE_ITEM_SENT_DATE) != NULL)
+		return;
+	mail_storage_last_error_push(mail->box->storage);
+	/* The format may have to look into the file, which is open. */
+	mail->lookup_abort = MAIL_LOOKUP_ABORT_NEVER;
+	(void)cmail->module_ctx.super.get_received_date(mail, &date);
+	mail->lookup_abort = MAIL_LOOKUP_ABORT_READ_MAIL;
+	(void)cmail->module_ctx.super.get_date(mail, &date, &timezone);
+	mail_storage_last_error_pop(mail->box->storage);
+	mail->lookup_abort = old_abort;
 }
 
 static bool may_collect(struct mail *mail, const struct cache_mail *cmail)
@@ -376,6 +405,7 @@ void cache_mail_collect(struct mail *mail, struct cache_mail *cmail)
 	if (!may_collect(mail, cmail))
 		return;
 	store_save_date(mail);
+	find_dates(mail, cmail);
 	T_BEGIN {
 		add_all(mail, cmail);
 		store_found(mail, cmail);

@@ -7,6 +7,7 @@
 #include "message-header-decode.h"
 #include "message-header-parser.h"
 #include "cache-private.h"
+#include "cache-memo.h"
 
 /* Header fields from the records, as index-mail-headers.c gives them from
    Dovecot's cache. */
@@ -158,16 +159,45 @@ prepare_headers(struct mail *mail, struct cache_mail *cmail, const char *name)
 	cache_mail_prepare(mail, cmail);
 }
 
+/* Returns 1 and value_r, or NULL for a header that is absent; 0 if it isn't
+   known. */
+static int
+find_value(struct mail *mail, struct cache_mail *cmail, const char *name,
+	   bool decode, const char **value_r)
+{
+	struct cache_box *cbox = CACHE_BOX_CONTEXT(mail->box);
+	const struct cache_memo_entry *entry;
+	enum cache_memo_header kept;
+	const char *const *values;
+	bool keep;
+
+	keep = !decode && cache_mail_activate(mail, cmail) &&
+		cache_memo_header(name, &kept);
+	entry = keep ? cache_memo_find(cbox->memo, mail->uid) : NULL;
+	if (entry != NULL && entry->headers[kept].known) {
+		*value_r = entry->headers[kept].value;
+		return 1;
+	}
+	if (find_values(mail, cmail, name, decode, 1, &values) == 0)
+		return 0;
+	*value_r = values[0];
+	if (keep) {
+		if (cbox->memo == NULL)
+			cbox->memo = cache_memo_init();
+		cache_memo_add_header(cbox->memo, mail->uid, kept, values[0]);
+		/* One of them is asked for later, when this isn't open. */
+		cache_mail_fill_dates(mail, cmail);
+	}
+	return 1;
+}
+
 int cache_mail_get_first_header(struct mail *mail, const char *name,
 				bool decode, const char **value_r)
 {
 	struct cache_mail *cmail = cache_mail_get(mail);
-	const char *const *values;
 
-	if (find_values(mail, cmail, name, decode, 1, &values) > 0) {
-		*value_r = values[0];
-		return values[0] != NULL ? 1 : 0;
-	}
+	if (find_value(mail, cmail, name, decode, value_r) > 0)
+		return *value_r != NULL ? 1 : 0;
 	prepare_headers(mail, cmail, name);
 	return cache_mail_answered(mail, cmail, cmail->module_ctx.super.
 			 get_first_header(mail, name, decode, value_r));

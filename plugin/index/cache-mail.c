@@ -10,6 +10,7 @@
 #include "crypto/secret.h"
 #include "mail/mail-seal-memory.h"
 #include "cache-private.h"
+#include "cache-memo.h"
 
 /* A mail that answers from its records first. */
 
@@ -204,26 +205,74 @@ cache_mail_get_parts(struct mail *mail, struct message_part **parts_r)
 								 parts_r));
 }
 
+static bool
+get_sent_date(const struct cache_item *item, struct mail_sent_date *date_r)
+{
+	const unsigned char *pos = item->data;
+	size_t size = item->size;
+	uint64_t time, timezone;
+
+	if (!cache_number_next(&pos, &size, &time) ||
+	    !cache_number_next(&pos, &size, &timezone))
+		return FALSE;
+	date_r->time = time;
+	date_r->timezone = (int32_t)timezone - 1440;
+	return TRUE;
+}
+
+static void fill_sent_date(struct mail *mail, struct cache_mail *cmail)
+{
+	const struct cache_box *cbox = CACHE_BOX_CONTEXT(mail->box);
+	struct mail_sent_date *date = &cache_mail_data(mail)->sent_date;
+	const struct cache_memo_entry *entry;
+	const struct cache_item *item;
+
+	if (date->time != (uint32_t)-1 || !cache_mail_activate(mail, cmail))
+		return;
+	entry = cache_memo_find(cbox->memo, mail->uid);
+	if (entry != NULL && entry->sent_date_known) {
+		*date = entry->sent_date;
+		return;
+	}
+	item = cache_mail_item(mail, cmail, CACHE_ITEM_SENT_DATE);
+	if (item != NULL && get_sent_date(item, date) && cbox->memo != NULL)
+		cache_memo_add_sent_date(cbox->memo, mail->uid, date);
+}
+
+static void fill_received_date(struct mail *mail, struct cache_mail *cmail)
+{
+	const struct cache_box *cbox = CACHE_BOX_CONTEXT(mail->box);
+	struct index_mail_data *data = cache_mail_data(mail);
+	const struct cache_memo_entry *entry;
+	uint64_t date;
+
+	if (data->received_date != (time_t)-1 ||
+	    !cache_mail_activate(mail, cmail))
+		return;
+	entry = cache_memo_find(cbox->memo, mail->uid);
+	if (entry != NULL && entry->received_date_known) {
+		data->received_date = entry->received_date;
+		return;
+	}
+	if (!find_number(mail, cmail, CACHE_ITEM_RECEIVED_DATE, &date))
+		return;
+	data->received_date = date;
+	if (cbox->memo != NULL)
+		cache_memo_add_received_date(cbox->memo, mail->uid, date);
+}
+
+void cache_mail_fill_dates(struct mail *mail, struct cache_mail *cmail)
+{
+	fill_sent_date(mail, cmail);
+	fill_received_date(mail, cmail);
+}
+
 static int
 cache_mail_get_date(struct mail *mail, time_t *date_r, int *timezone_r)
 {
 	struct cache_mail *cmail = cache_mail_get(mail);
-	struct index_mail_data *data = cache_mail_data(mail);
-	const struct cache_item *item =
-		cache_mail_item(mail, cmail, CACHE_ITEM_SENT_DATE);
-	const unsigned char *pos;
-	uint64_t time, timezone;
-	size_t size;
 
-	if (item != NULL && data->sent_date.time == (uint32_t)-1) {
-		pos = item->data;
-		size = item->size;
-		if (cache_number_next(&pos, &size, &time) &&
-		    cache_number_next(&pos, &size, &timezone)) {
-			data->sent_date.time = time;
-			data->sent_date.timezone = (int32_t)timezone - 1440;
-		}
-	}
+	fill_sent_date(mail, cmail);
 	return cache_mail_answered(mail, cmail, cmail->module_ctx.super.
 			get_date(mail, date_r, timezone_r));
 }
@@ -231,12 +280,8 @@ cache_mail_get_date(struct mail *mail, time_t *date_r, int *timezone_r)
 static int cache_mail_get_received_date(struct mail *mail, time_t *date_r)
 {
 	struct cache_mail *cmail = cache_mail_get(mail);
-	struct index_mail_data *data = cache_mail_data(mail);
-	uint64_t date;
 
-	if (data->received_date == (time_t)-1 &&
-	    find_number(mail, cmail, CACHE_ITEM_RECEIVED_DATE, &date))
-		data->received_date = date;
+	fill_received_date(mail, cmail);
 	return cache_mail_answered(mail, cmail, cmail->module_ctx.super.
 			get_received_date(mail, date_r));
 }

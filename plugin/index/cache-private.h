@@ -49,6 +49,8 @@ struct cache_box {
 	struct mail_seal_state state;
 	/* What is parsed along with any header. */
 	struct mailbox_header_lookup_ctx *headers;
+	/* NULL until something is asked that it keeps. */
+	struct cache_memo *memo;
 	/* Names that clients have asked for and that have no code. */
 	ARRAY(char *) asked;
 	/* There is another state by now. */
@@ -200,6 +202,8 @@ extern const struct mail_seal_memory_vfuncs cache_mail_memory;
 void cache_mail_allocated(struct mail *mail);
 /* Pass on what Dovecot has returned: what it says after a failure isn't kept. */
 int cache_mail_answered(struct mail *mail, struct cache_mail *cmail, int ret);
+/* Let Dovecot know the message's dates, if they are known here. */
+void cache_mail_fill_dates(struct mail *mail, struct cache_mail *cmail);
 /* Tell Dovecot what is wanted and missing, before it looks itself. */
 void cache_mail_prepare(struct mail *mail, struct cache_mail *cmail);
 
