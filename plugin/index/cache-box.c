@@ -2,6 +2,7 @@
 
 #include "lib.h"
 #include "array.h"
+#include "mail-cache-private.h"
 #include "mail-namespace.h"
 #include "age/keyfile.h"
 #include "mail/mail-seal-keys.h"
@@ -205,6 +206,34 @@ static int cache_mailbox_open(struct mailbox *box)
 	return 0;
 }
 
+static void
+set_slot_decisions(struct mailbox *box, const struct cache_box *cbox,
+		   enum mail_cache_decision_type decision)
+{
+	unsigned int i;
+
+	for (i = 0; i < CACHE_SLOTS_COUNT; i++) {
+		box->cache->fields[cbox->slot_fields[i]].field.decision =
+			decision | MAIL_CACHE_DECISION_FORCED;
+	}
+}
+
+/* Core copies the fields of a message that both mailboxes have, here if they are
+   the same: in another message's place a record is of no use. */
+static int cache_mailbox_copy(struct mail_save_context *ctx, struct mail *mail)
+{
+	struct mailbox *box = ctx->transaction->box;
+	struct cache_box *cbox = CACHE_BOX_CONTEXT(box);
+	int ret;
+
+	if (cbox->key == NULL)
+		return cbox->module_ctx.super.copy(ctx, mail);
+	set_slot_decisions(box, cbox, MAIL_CACHE_DECISION_NO);
+	ret = cbox->module_ctx.super.copy(ctx, mail);
+	set_slot_decisions(box, cbox, MAIL_CACHE_DECISION_YES);
+	return ret;
+}
+
 static void cache_mailbox_close(struct mailbox *box)
 {
 	struct cache_box *cbox = CACHE_BOX_CONTEXT(box);
@@ -253,6 +282,7 @@ void cache_mailbox_allocated(struct mailbox *box)
 	v->open = cache_mailbox_open;
 	v->close = cache_mailbox_close;
 	v->free = cache_mailbox_free;
+	v->copy = cache_mailbox_copy;
 	i_array_init(&cbox->asked, 4);
 	MODULE_CONTEXT_SET(box, cache_box_module, cbox);
 }
