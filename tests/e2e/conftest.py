@@ -3,16 +3,37 @@
 
 import itertools
 import signal
+import zlib
 from dataclasses import replace
 
 import pytest
 
+from harness import sample, sanitizer
 from harness.compare import Pair
 from harness.config import FORMATS, Setup
 from harness.server import Server
 
 # Ended by CI or by a person: as ^C, so that the servers are stopped.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+
+def pytest_collection_modifyitems(config, items):
+    """AddressSanitizer sees the same in each storage format, for most of the
+    code: each file of tests is run with one of them."""
+    if not sanitizer.ACTIVE or sample.THOROUGH:
+        return
+    kept = [item for item in items if _is_for_sanitizer(item)]
+    config.hook.pytest_deselected(items=set(items) - set(kept))
+    items[:] = kept
+
+
+def _is_for_sanitizer(item):
+    if not hasattr(item, "callspec"):
+        return True
+    number = zlib.crc32(item.path.name.encode()) % len(FORMATS)
+    return item.callspec.params.get("storage") in (None, FORMATS[number])
+
 
 _pool = {}
 _numbers = itertools.count(1)

@@ -16,13 +16,14 @@ import pytest
 from harness import keyring, sanitizer
 from harness.config import MAIL_UID, Setup
 from harness.doveadm import NOTFOUND, command, seal_user
+from harness.sample import share
 from harness.seal import enrolled, open_all
 from harness.wire import Imap, lmtp
 
 MESSAGE = b"Subject: hello\r\n\r\nbody\r\n"
 COUNT = 3
 # For each of eight commands.
-KILLS = 40
+KILLS = share(40)
 
 
 @pytest.fixture(scope="module")
