@@ -7,6 +7,7 @@
 #include "write-full.h"
 #include "crypto/secret.h"
 #include "store-util.h"
+#include "valgrind-check.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -346,7 +347,7 @@ static bool run_and_kill(const struct op *op, unsigned int usecs)
 
 static void test_kill_at_any_time(void)
 {
-	const unsigned int count = test_under_valgrind() ? 6 : 70;
+	const unsigned int count = under_valgrind() ? 6 : 25;
 	unsigned int killed = 0;
 
 	for (unsigned int i = 0; i < N_ELEMENTS(ops); i++) {
