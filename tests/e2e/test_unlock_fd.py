@@ -11,6 +11,7 @@ import pytest
 
 from harness import age, disk, keyring, sanitizer
 from harness.config import Setup
+from harness.dict import wait_until
 from harness.doveadm import Done, seal_user, unlocked
 from harness.seal import enrolled, open_all
 from harness.wire import Imap, lmtp
@@ -216,7 +217,7 @@ def test_terminal(server, user):
         ["doveadm", "-c", server.config_file, "-o", f"{name}={slave}",
          "fetch", "-u", user.name, "text", "all"],
         stdin=subprocess.DEVNULL, capture_output=True, pass_fds=[slave],
-        env=sanitizer.environment(), timeout=30)
+        env=sanitizer.environment(), timeout=120)
     os.close(master)
     os.close(slave)
     assert done.returncode != 0
@@ -312,20 +313,28 @@ def locked_with_input(server, *words):
 def test_the_other_side_does_not_inherit_it(server, user, command, tmp_path):
     """It is started before there is a user, and could read the key first."""
     script = tmp_path / "remote"
+    listed = tmp_path / "descriptors"
     script.write_text("#!/bin/sh\n"
-                      f"ls -l /proc/self/fd >{tmp_path}/descriptors\n")
+                      f"ls -l /proc/self/fd >{listed}.new\n"
+                      f"mv {listed}.new {listed}\n")
     script.chmod(0o755)
     read_end, write_end = os.pipe()
     os.write(write_end, f"{user.password}\n".encode())
     name = ("plugin/" if server.version < (2, 4) else "") + \
         "mail_seal_unlock_fd"
-    subprocess.run(
+    # sync would wait for half a minute for the other side to come.
+    process = subprocess.Popen(
         ["doveadm", "-c", server.config_file, "-o", f"{name}={read_end}",
          command, "-u", user.name, str(script)],
-        pass_fds=[read_end], capture_output=True,
-        env=sanitizer.environment(), timeout=30)
+        pass_fds=[read_end], stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, env=sanitizer.environment())
+    try:
+        wait_until(listed.exists, "the other side")
+    finally:
+        process.kill()
+        process.wait()
     inode = os.fstat(read_end).st_ino
     os.close(read_end)
     os.close(write_end)
-    found = (tmp_path / "descriptors").read_text()
+    found = listed.read_text()
     assert "pipe:" in found and f"pipe:[{inode}]" not in found, found
