@@ -262,7 +262,7 @@ def test_resealing_killed(server, user, part):
     assert_never_called_exchanged(server)
 
 
-def wait_for_resealed(server, user, count, seconds=5):
+def wait_for_resealed(server, user, count, seconds=60):
     """Until so many files are sealed anew."""
     before = set(disk.contents(server, user))
     end = time.monotonic() + seconds

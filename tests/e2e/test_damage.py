@@ -184,7 +184,7 @@ def ward(server, request):
     return Ward(server, LONG, rows, at_borders)
 
 
-def own_session(server, seconds=5):
+def own_session(server, seconds=60):
     """The session of this test: it logged in and out since the test began. Its
     lines may come in any order, and those of sessions before it still come."""
     end = time.monotonic() + seconds

@@ -442,7 +442,7 @@ def faults():
 def visit(server, user, faults=None):
     return subprocess.run(
         ["doveadm", "-c", server.config_file, "search", "-u", user.name,
-         "mailbox", "INBOX", "all"], capture_output=True, timeout=60,
+         "mailbox", "INBOX", "all"], capture_output=True, timeout=120,
         env=faults and faults.environment).returncode
 
 

@@ -18,7 +18,7 @@ SCHEMAS = f"{os.path.dirname(__file__)}/../../../plugin/keyring"
 TIMEOUT_SECONDS = 1
 
 
-def wait_until(ready, what, seconds=20):
+def wait_until(ready, what, seconds=60):
     end = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > end:

@@ -57,7 +57,7 @@ def seal(server, *words, check=True, stdin=b"", env=None, **secrets):
         ended = subprocess.run(line, input=stdin, capture_output=True,
                                pass_fds=fds,
                                env=env or sanitizer.environment(),
-                               start_new_session=True, timeout=60)
+                               start_new_session=True, timeout=120)
     finally:
         for fd in fds:
             os.close(fd)
@@ -88,7 +88,7 @@ def unlocked(server, *words, key, stdin=b"", fd=None):
             ["doveadm", "-c", server.config_file, "-o",
              f"{name}={read_end if fd is None else fd}", *words],
             input=stdin, capture_output=True, pass_fds=[read_end],
-            env=sanitizer.environment(), start_new_session=True, timeout=60)
+            env=sanitizer.environment(), start_new_session=True, timeout=120)
     finally:
         os.close(read_end)
     return Done(ended.returncode, ended.stdout.decode(errors="replace"),

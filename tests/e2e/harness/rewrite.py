@@ -95,7 +95,7 @@ class Counts(dict):
 
 
 def finish(process):
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=300)
     counts = Counts()
     earlier = 0
     for key, value in re.findall(r"(\w+)=(\d+)", out):

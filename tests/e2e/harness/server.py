@@ -17,8 +17,8 @@ from . import config, sanitizer
 
 MAIL_UID = config.MAIL_UID
 PASSWORD = "correct horse"
-START_SECONDS = 20
-STOP_SECONDS = 20
+START_SECONDS = 60
+STOP_SECONDS = 60
 # dovecot-lda is not in PATH.
 LIBEXEC = "/usr/lib/dovecot"
 
@@ -169,7 +169,7 @@ class Server:
         self._allowed_before = self._allowed
         self._allowed = []
 
-    def expect_log(self, pattern, seconds=5):
+    def expect_log(self, pattern, seconds=60):
         """Wait for a line that matches, which is then no failure."""
         self.allow_log(pattern)
         end = time.monotonic() + seconds

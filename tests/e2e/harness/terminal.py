@@ -23,7 +23,7 @@ def run(command, answers, cwd=None):
     return shown
 
 
-def talk(words, answers, cwd=None, seconds=30):
+def talk(words, answers, cwd=None, seconds=60):
     """Returns all that stood on the terminal, and the exit status. answers are
     (prompt, answer), each used once, in this order."""
     pid, fd = pty.fork()
