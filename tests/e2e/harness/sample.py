@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""How much of what could be tested is tested in one run.
+
+Loops over each call of a command, and moments of kills, take a part. It is
+another one with each version of Dovecot, so the runs of build-aux/check cover
+more together. MAIL_SEAL_THOROUGH=1 takes all of it.
+"""
+
+import os
+import zlib
+
+from .server import dovecot_version
+
+THOROUGH = bool(os.environ.get("MAIL_SEAL_THOROUGH"))
+
+
+def part(size, end, name=""):
+    """Which of the numbers from 1 on to take, below end: one in size. They begin
+    elsewhere for another name."""
+    if THOROUGH:
+        return range(1, end)
+    begin = zlib.crc32(name.encode())
+    if dovecot_version() >= (2, 4):
+        begin += size // 2
+    return range(1 + begin % size, end, size)
+
+
+def kept_of_variations(names, size):
+    """Of the variations of a test, one in size, and at least one of each."""
+    begin = zlib.crc32(names[0].partition("[")[0].encode()) % size
+    return set(names[begin % len(names)::size])
