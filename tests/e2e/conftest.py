@@ -7,12 +7,39 @@ from dataclasses import replace
 
 import pytest
 
+from harness import sanitizer
 from harness.compare import Pair
 from harness.config import FORMATS, Setup
+from harness.sample import THOROUGH, kept_of_variations
 from harness.server import Server
 
 # Ended by CI or by a person: as ^C, so that the servers are stopped.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+# Of the variations of a test, one in so many runs under AddressSanitizer.
+ASAN_PART = 3
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "no_asan: slow under AddressSanitizer, "
+                            "which would see no code of ours that it does "
+                            "not see in other tests")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not sanitizer.environment() or THOROUGH:
+        return
+    tests = {}
+    for item in items:
+        if not item.get_closest_marker("no_asan"):
+            test = item.nodeid.partition("[")[0]
+            tests.setdefault(test, []).append(item.nodeid)
+    kept = {name for names in tests.values()
+            for name in kept_of_variations(names, ASAN_PART)}
+    config.hook.pytest_deselected(
+        items=[item for item in items if item.nodeid not in kept])
+    items[:] = [item for item in items if item.nodeid in kept]
+
 
 _pool = {}
 _numbers = itertools.count(1)
