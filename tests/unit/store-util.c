@@ -280,10 +280,3 @@ int test_child_rotate(struct keyring_store *store, struct test_change *change,
 	}
 	return 0;
 }
-
-bool test_under_valgrind(void)
-{
-	const char *preload = getenv("LD_PRELOAD");
-
-	return preload != NULL && strstr(preload, "vgpreload") != NULL;
-}

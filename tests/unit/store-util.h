@@ -68,7 +68,4 @@ unsigned int test_child_count(const struct keyring *keyring,
 int test_child_rotate(struct keyring_store *store, struct test_change *change,
 		      unsigned int process);
 
-/* What lib-test of Dovecot 2.4 has, for 2.3. */
-bool test_under_valgrind(void);
-
 #endif

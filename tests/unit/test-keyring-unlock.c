@@ -10,13 +10,9 @@
 #include "age/scrypt.h"
 #include "age/small-file.h"
 #include "keyring/keyring-private.h"
+#include "under-valgrind.h"
 
 /* Creating and unlocking keyrings, and what becomes of damaged ones. */
-
-/* What lib-test of Dovecot 2.4 has, for 2.3. */
-#define UNDER_VALGRIND \
-	(getenv("LD_PRELOAD") != NULL && \
-	 strstr(getenv("LD_PRELOAD"), "vgpreload") != NULL)
 
 #define SECRET \
 	"c4bbcb1fbec99d65bf59d85c8cb62ee2db963f0fe106f483d9afa73bd4e39a8a"
@@ -567,7 +563,7 @@ static void test_keyring_flipped(void)
 {
 	const char *text = one_slot();
 	size_t header_size = strstr(text, "slot:") - text;
-	size_t size = strlen(text), step = UNDER_VALGRIND ? 7 : 1;
+	size_t size = strlen(text), step = test_step();
 	struct flip_counts header, slots, *counts;
 
 	test_begin("keyring flipped");
