@@ -10,7 +10,7 @@ import pytest
 from harness import sanitizer
 from harness.compare import Pair
 from harness.config import FORMATS, Setup
-from harness.sample import THOROUGH, kept_of_variations
+from harness.sample import THOROUGH, in_turn, kept_of_variations
 from harness.server import Server
 
 # Ended by CI or by a person: as ^C, so that the servers are stopped.
@@ -24,18 +24,39 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "no_asan: slow under AddressSanitizer, "
                             "which would see no code of ours that it does "
                             "not see in other tests")
+    config.addinivalue_line("markers", "one_storage: each of its other "
+                            "parameters with one storage format in turn")
 
 
-def pytest_collection_modifyitems(config, items):
-    if not sanitizer.environment() or THOROUGH:
-        return
+def _kept_under_asan(items):
     tests = {}
     for item in items:
         if not item.get_closest_marker("no_asan"):
             test = item.nodeid.partition("[")[0]
             tests.setdefault(test, []).append(item.nodeid)
-    kept = {name for names in tests.values()
+    return {name for names in tests.values()
             for name in kept_of_variations(names, ASAN_PART)}
+
+
+def _kept(items):
+    kept = {item.nodeid for item in items}
+    tests = {}
+    for item in items:
+        if item.get_closest_marker("one_storage"):
+            test, _, others = item.nodeid.partition("[")
+            others = others.replace(item.callspec.params["storage"], "", 1)
+            tests.setdefault(test, {}).setdefault(others, []).append(
+                item.nodeid)
+    for test, variations in tests.items():
+        for number, names in enumerate(variations.values()):
+            kept -= set(names) - {in_turn(names, number, test)}
+    return kept
+
+
+def pytest_collection_modifyitems(config, items):
+    if THOROUGH:
+        return
+    kept = _kept_under_asan(items) if sanitizer.environment() else _kept(items)
     config.hook.pytest_deselected(
         items=[item for item in items if item.nodeid not in kept])
     items[:] = [item for item in items if item.nodeid in kept]

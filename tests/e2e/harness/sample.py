@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """How much of what could be tested is tested in one run.
 
-Loops over each call of a command, and moments of kills, take a part. It is
-another one with each version of Dovecot, so the runs of build-aux/check cover
-more together. MAIL_SEAL_THOROUGH=1 takes all of it.
+Loops over each call of a command, moments of kills, and storage formats that
+matter little take a part. It is another one with each version of Dovecot, so the
+runs of build-aux/check cover more together. MAIL_SEAL_THOROUGH=1 takes all of it.
 """
 
 import os
@@ -19,10 +19,16 @@ def part(size, end, name=""):
     elsewhere for another name."""
     if THOROUGH:
         return range(1, end)
-    begin = zlib.crc32(name.encode())
-    if dovecot_version() >= (2, 4):
-        begin += size // 2
-    return range(1 + begin % size, end, size)
+    return range(1 + _begin(name, size // 2) % size, end, size)
+
+
+def _begin(name, more_24):
+    return zlib.crc32(name.encode()) + more_24 * (dovecot_version() >= (2, 4))
+
+
+def in_turn(names, number, test):
+    """One of the names, another one for the next number."""
+    return names[(_begin(test, 1) + number) % len(names)]
 
 
 def kept_of_variations(names, size):
