@@ -3,36 +3,63 @@
 
 import itertools
 import signal
-import zlib
 from dataclasses import replace
 
 import pytest
 
-from harness import sample, sanitizer
+from harness import sanitizer
 from harness.compare import Pair
 from harness.config import FORMATS, Setup
+from harness.sample import THOROUGH, in_turn, kept_of_variations
 from harness.server import Server
 
 # Ended by CI or by a person: as ^C, so that the servers are stopped.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
+# Of the variations of a test, one in so many runs under AddressSanitizer.
+ASAN_PART = 3
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "no_asan: slow under AddressSanitizer, "
+                            "which would see no code of ours that it does "
+                            "not see in other tests")
+    config.addinivalue_line("markers", "one_storage: each of its other "
+                            "parameters with one storage format in turn")
+
+
+def _kept_under_asan(items):
+    tests = {}
+    for item in items:
+        if not item.get_closest_marker("no_asan"):
+            test = item.nodeid.partition("[")[0]
+            tests.setdefault(test, []).append(item.nodeid)
+    return {name for names in tests.values()
+            for name in kept_of_variations(names, ASAN_PART)}
+
+
+def _kept(items):
+    kept = {item.nodeid for item in items}
+    tests = {}
+    for item in items:
+        if item.get_closest_marker("one_storage"):
+            test, _, others = item.nodeid.partition("[")
+            others = others.replace(item.callspec.params["storage"], "", 1)
+            tests.setdefault(test, {}).setdefault(others, []).append(
+                item.nodeid)
+    for test, variations in tests.items():
+        for number, names in enumerate(variations.values()):
+            kept -= set(names) - {in_turn(names, number, test)}
+    return kept
 
 
 def pytest_collection_modifyitems(config, items):
-    """AddressSanitizer sees the same in each storage format, for most of the
-    code: each file of tests is run with one of them."""
-    if not sanitizer.ACTIVE or sample.THOROUGH:
+    if THOROUGH:
         return
-    kept = [item for item in items if _is_for_sanitizer(item)]
-    config.hook.pytest_deselected(items=set(items) - set(kept))
-    items[:] = kept
-
-
-def _is_for_sanitizer(item):
-    if not hasattr(item, "callspec"):
-        return True
-    number = zlib.crc32(item.path.name.encode()) % len(FORMATS)
-    return item.callspec.params.get("storage") in (None, FORMATS[number])
+    kept = _kept_under_asan(items) if sanitizer.environment() else _kept(items)
+    config.hook.pytest_deselected(
+        items=[item for item in items if item.nodeid not in kept])
+    items[:] = [item for item in items if item.nodeid in kept]
 
 
 _pool = {}

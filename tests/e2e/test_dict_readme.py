@@ -14,6 +14,8 @@ from harness.seal import enrolled
 from harness.server import dovecot_version
 from harness.wire import Imap, lmtp
 
+pytestmark = pytest.mark.no_asan
+
 README = f"{os.path.dirname(__file__)}/../../README.md"
 MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A disk that fails at each call of each change of a keyring, a process that is
+"""A disk that fails at calls of each change of a keyring, a process that is
 killed there, and disks that are full: the keyring opens with the old or the new
-secret, every message can be read, and the next change works."""
+secret, every message can be read, and the next change works. harness/sample.py
+says at which calls."""
 
 import contextlib
 import glob
 import hashlib
-import itertools
 import os
 import re
 import signal
@@ -20,12 +20,14 @@ from harness import age, keyring
 from harness.config import MAIL_UID, Setup
 from harness.doveadm import NOTFOUND, seal_user
 from harness.faults import Faults
-from harness.sample import places
+from harness.sample import part
 from harness.seal import enrolled, open_all
 from harness.wire import Imap, lmtp
 
 MESSAGE = b"Subject: hello\r\n\r\n" + b"body\r\n" * 2000
 COUNT = 2
+# Of the calls, one in so many. An odd number: EIO and ENOSPC take turns.
+STEP = 5
 NEW = "a new password"
 FAILED = "Input/output error|No space left"
 
@@ -221,7 +223,8 @@ def change(server, request):
 def steps(change, faults, mode):
     """Run it with its calls chosen in turn: (call, how it ended). As another
     call may follow one that has failed, their number isn't known."""
-    for at in itertools.takewhile(lambda at: at < 1000, places(5)):
+    name = " ".join((mode, change.verb, *change.words[:1]))
+    for at in part(STEP, 1000, name):
         change.restore()
         faults.plan(change.faulty, mode, at)
         try:
@@ -284,7 +287,8 @@ def fill(user, leave):
 
 def test_full_disk(change):
     with small_disk(change.user):
-        for pages in range(6):
+        for number in part(2, 7):
+            pages = number - 1
             change.restore()
             fill(change.user, pages * 4096)
             done = change.run()
@@ -343,7 +347,7 @@ def make_login(server, kind):
 
 def logged(server, seen):
     """The log lags behind."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while not re.search(FAILED, server.new_log()[seen:]):
         if time.monotonic() > end:
             return False
@@ -356,8 +360,7 @@ def logged(server, seen):
 def test_login(server, faults, kind, mode):
     login = make_login(server, kind)
     server.allow_log(FAILED)
-    changing = False
-    for at in itertools.takewhile(lambda at: at < 1000, places(5)):
+    for at in part(STEP, 1000, f"{kind} {mode}"):
         login.restore()
         seen = len(server.new_log())
         faults.plan(login.user.home, mode, at)
@@ -365,11 +368,11 @@ def test_login(server, faults, kind, mode):
             calls, opened = login.log_in(faults)
         finally:
             faults.end()
+        # Before, the keyring can't be read, and there is nothing to open.
+        changing = "create" in [name for name, _ in calls[:at]]
         if len(calls) < at:
             break
-        name, path = calls[at - 1]
-        # Before, the keyring can't be read, and there is nothing to open.
-        changing = any(name == "create" for name, _ in calls[:at])
+        name = calls[at - 1][0]
         assert opened or not changing, (at, calls)
         assert name == "unlink" or logged(server, seen), (at, calls)
         login.assert_sound()

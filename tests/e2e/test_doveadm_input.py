@@ -225,7 +225,7 @@ def test_planted_slot_is_not_tried(server, user, refused):
         file.write(text.replace(slot, planted))
     began = time.monotonic()
     refused(DATAERR, "number of passes", "password", password=[user.password, NEW])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     rows = seal_user(server, user, "slot list").rows
     assert rows[0]["state"] in ("refused", "unlisted")
 

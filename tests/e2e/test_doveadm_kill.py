@@ -16,14 +16,17 @@ import pytest
 from harness import keyring, sanitizer
 from harness.config import MAIL_UID, Setup
 from harness.doveadm import NOTFOUND, command, seal_user
-from harness.sample import share
+from harness.sample import part
 from harness.seal import enrolled, open_all
 from harness.wire import Imap, lmtp
 
+pytestmark = pytest.mark.no_asan
+
 MESSAGE = b"Subject: hello\r\n\r\nbody\r\n"
 COUNT = 3
-# For each of eight commands.
-KILLS = share(40)
+# For each of eight commands. With each version of Dovecot it is every other one,
+# so 320 in build-aux/check.
+KILLS = 40
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ class Kills:
             run()
             took.append(time.monotonic() - began)
         self.seconds = sorted(took)[1]
-        self.parts = [(number + 1) / count for number in range(count)]
+        self.parts = [number / count for number in part(2, count + 1)]
         random.Random(4).shuffle(self.parts)
         self.tries = 3 * count
 

@@ -4,11 +4,15 @@
 import os
 import re
 
+import pytest
+
 from harness import canary, corpus, disk
 from harness.config import Setup
 from harness.seal import enrolled, open_all
 from harness.server import dovecot_version
 from harness.wire import Imap, Pop3, lmtp
+
+pytestmark = pytest.mark.no_asan
 
 README = f"{os.path.dirname(__file__)}/../../README.md"
 

@@ -5,10 +5,14 @@ terminal, one after the other."""
 import os
 import re
 
+import pytest
+
 from harness import age, canary, disk, keyring, terminal
 from harness.config import Setup
 from harness.server import dovecot_version
 from harness.wire import Imap, lmtp
+
+pytestmark = pytest.mark.no_asan
 
 README = f"{os.path.dirname(__file__)}/../../README.md"
 OLD, NEW, LAST, PHONE = ("first password", "second password",

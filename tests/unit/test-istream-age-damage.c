@@ -6,6 +6,7 @@
 #include "test-common.h"
 #include "stream/istream-age.h"
 #include "age-file.h"
+#include "under-valgrind.h"
 
 #include <ctype.h>
 
@@ -126,22 +127,19 @@ static void test_damage_flip(void)
 	uint8_t *plain = age_file_plain(plain_size), *data;
 	struct outcome outcome;
 	size_t i, start, chunk, left;
-	unsigned int bit;
 
 	test_begin("istream age: flip every bit");
 	start = age_file_seal(file, plain, 100);
 	data = buffer_get_modifiable_data(file, NULL);
-	for (i = 0; i < file->used; i++) {
-		for (bit = 1; bit < 256; bit <<= 1) {
-			data[i] ^= bit;
-			outcome = read_damaged(data, file->used, plain, FALSE);
-			data[i] ^= bit;
-			test_assert_idx(outcome.delivered == 0, i);
-			test_assert_idx(outcome.failure ==
-				(i < start - AGE_PAYLOAD_NONCE_SIZE ?
+	for (i = 0; i < file->used * 8; i += test_step()) {
+		data[i / 8] ^= 1 << i % 8;
+		outcome = read_damaged(data, file->used, plain, FALSE);
+		data[i / 8] ^= 1 << i % 8;
+		test_assert_idx(outcome.delivered == 0, i);
+		test_assert_idx(outcome.failure ==
+				(i / 8 < start - AGE_PAYLOAD_NONCE_SIZE ?
 				 AGE_ISTREAM_BAD_HEADER :
 				 AGE_ISTREAM_BAD_PAYLOAD), i);
-		}
 	}
 	outcome = read_damaged(data, file->used, plain, FALSE);
 	test_assert(outcome.failure == AGE_ISTREAM_OK &&

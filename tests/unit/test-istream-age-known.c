@@ -6,7 +6,7 @@
 #include "crypto/secret.h"
 #include "stream/istream-age.h"
 #include "age-file.h"
-#include "valgrind-check.h"
+#include "under-valgrind.h"
 
 #define PLAIN_SIZE 300
 
@@ -197,7 +197,7 @@ static void test_known_other(void)
 
 	test_begin("istream age known: another file is known");
 	known_file_init(&file, 32, PLAIN_SIZE);
-	for (i = 0; i < HASH_SIZE * 8; i += under_valgrind() ? 13 : 1) {
+	for (i = 0; i < HASH_SIZE * 8; i += test_step()) {
 		other = file.known;
 		memset(other.payload_key, 0xff, sizeof(other.payload_key));
 		other.header_hash[i / 8] ^= 1 << i % 8;
@@ -293,7 +293,7 @@ static void test_known_flips(void)
 	test_begin("istream age known: flip every bit");
 	known_file_init(&file, 32, PLAIN_SIZE);
 	data = buffer_get_modifiable_data(file.file, NULL);
-	for (i = 0; i < file.file->used * 8; i += under_valgrind() ? 13 : 1) {
+	for (i = 0; i < file.file->used * 8; i += test_step()) {
 		data[i / 8] ^= 1 << i % 8;
 		check_damage(&file, i / 8);
 		data[i / 8] ^= 1 << i % 8;

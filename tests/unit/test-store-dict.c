@@ -7,7 +7,7 @@
 #include "dict.h"
 #include "crypto/secret.h"
 #include "store-util.h"
-#include "valgrind-check.h"
+#include "under-valgrind.h"
 #if DOVECOT_PREREQ(2, 4, 0)
 #  include "master-service.h"
 #  include "settings.h"
@@ -535,7 +535,7 @@ static bool op_can_run(const struct keyring *keyring, unsigned int op)
 /* Kill changes at any time, two at once. */
 static void test_dict_killed(void)
 {
-	const unsigned int count = under_valgrind() ? 20 : 100;
+	const unsigned int count = test_under_valgrind() ? 20 : 100;
 	struct keyring_store *store;
 	struct keyring *keyring;
 	struct age_identities *identities;

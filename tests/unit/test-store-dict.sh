@@ -27,6 +27,12 @@ say() {
 	echo "test-store-dict: $*" >&2
 }
 
+# fail WHAT: the reason stands in the log, whatever was the last test.
+fail() {
+	say "FAILED: $*"
+	status=1
+}
+
 # start COMMAND…: in the background, until the end.
 start() {
 	"$@" >>"$dir/log" 2>&1 &
@@ -36,7 +42,7 @@ start() {
 # wait_for COMMAND…
 wait_for() {
 	local i
-	for i in {1..100}; do
+	for i in {1..600}; do
 		"$@" >/dev/null 2>&1 && return
 		sleep 0.1
 	done
@@ -47,7 +53,7 @@ wait_for() {
 # run DICT VERB
 run() {
 	say "$*"
-	./test-store-dict "$@" || status=1
+	./test-store-dict "$@" || fail "$* ended with $?"
 	[ "$status" = 1 ] || status=0
 }
 
@@ -63,8 +69,7 @@ check_redis() {
 	left=$(redis-cli -s "$dir/redis" --scan --pattern '*killed*' |
 		grep -E '/(keyring|text/[0-9]+)$')
 	[ -z "$left" ] && return
-	say "left in Redis: $left"
-	status=1
+	fail "left in Redis: $left"
 }
 
 test_redis() {
@@ -72,7 +77,8 @@ test_redis() {
 	local redis=${pids[-1]}
 	say "redis:$dir/redis"
 	# shellcheck disable=SC2086
-	${RUN_TEST-} ./test-store-dict "redis:$dir/redis" || status=1
+	${RUN_TEST-} ./test-store-dict "redis:$dir/redis" ||
+		fail "redis ended with $?"
 	[ "$status" = 1 ] || status=0
 	check_redis
 	kill -STOP "$redis"
@@ -252,10 +258,10 @@ test_proxy() {
 # The dead one is expected to complain; and the Redis driver of Dovecot 2.3
 # crashes if its client is killed within a transaction.
 check_log() {
-	if grep -E 'Error|Panic|Fatal' "$dir/dovecot.log" |
-		grep -vE 'dead: |no such table|dict(\([0-9]+\))?: Fatal: .* signal 11'; then
-		status=1
-	fi
+	local lines
+	lines=$(grep -E 'Error|Panic|Fatal' "$dir/dovecot.log" |
+		grep -vE 'dead: |no such table|dict(\([0-9]+\))?: Fatal: .* signal 11')
+	[ -z "$lines" ] || fail "in Dovecot's log: $lines"
 }
 
 if command -v redis-server >/dev/null; then

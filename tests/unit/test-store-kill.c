@@ -7,7 +7,7 @@
 #include "write-full.h"
 #include "crypto/secret.h"
 #include "store-util.h"
-#include "valgrind-check.h"
+#include "under-valgrind.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -241,27 +241,29 @@ static int run(const struct op *op)
 /* Kill at each system call. */
 static void test_kill_at_each_call(void)
 {
+	const unsigned int step = test_step();
 	unsigned int kills = 0;
 
 	for (unsigned int i = 0; i < N_ELEMENTS(ops); i++) {
-		unsigned int calls = 0;
+		unsigned int calls = i % step;
 		int status;
 
 		test_begin(t_strdup_printf("store kill at each call: %s",
 					   ops[i].name));
 		do T_BEGIN {
-			fault.calls = ++calls / 2 + 1;
+			calls += step;
+			fault.calls = calls / 2 + 1;
 			fault.after = calls % 2 != 0;
 			fault.kill = TRUE;
 			op_prepare(&ops[i]);
 			status = run(&ops[i]);
 			i_zero(&fault);
 			check_after(&ops[i], calls);
+			kills++;
 		} T_END; while (WIFSIGNALED(status));
 		test_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 		/* write, fsync, link or rename, sync of the folder, unlink */
 		test_assert_ucmp(calls, >=, 10);
-		kills += calls;
 		test_end();
 	}
 	i_info("%u kills at system calls", kills);
@@ -272,6 +274,7 @@ static void test_kill_at_each_call(void)
 static void test_fail_at_each_call(void)
 {
 	static const int errors[] = { EIO, ENOSPC, EDQUOT };
+	const unsigned int step = test_step();
 	unsigned int fails = 0;
 
 	for (unsigned int i = 0; i < N_ELEMENTS(ops); i++) {
@@ -279,7 +282,7 @@ static void test_fail_at_each_call(void)
 					   ops[i].name));
 		for (unsigned int j = 0; j < 2 * N_ELEMENTS(errors); j++) {
 			struct keyring_store *store;
-			unsigned int calls = 0;
+			unsigned int calls = j % step;
 			const char *error, *text;
 			bool fail_forever = j % 2 != 0, hit, uncertain;
 			int ret, load_ret;
@@ -288,7 +291,7 @@ static void test_fail_at_each_call(void)
 				op_prepare(&ops[i]);
 				store = keyring_store_file_init(PATH);
 				i_zero(&fault);
-				fault.calls = ++calls;
+				fault.calls = calls += step;
 				fault.error = errors[j / 2];
 				fault.forever = fail_forever;
 				fault.active = TRUE;
@@ -347,7 +350,7 @@ static bool run_and_kill(const struct op *op, unsigned int usecs)
 
 static void test_kill_at_any_time(void)
 {
-	const unsigned int count = under_valgrind() ? 6 : 25;
+	const unsigned int count = test_under_valgrind() ? 6 : 70;
 	unsigned int killed = 0;
 
 	for (unsigned int i = 0; i < N_ELEMENTS(ops); i++) {

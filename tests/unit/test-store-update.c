@@ -4,6 +4,7 @@
 #include "test-common.h"
 #include "crypto/secret.h"
 #include "store-util.h"
+#include "under-valgrind.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -353,7 +354,7 @@ static void test_settle_changed(void)
 static void child_put_back(void) ATTR_NORETURN;
 static void child_put_back(void)
 {
-	for (unsigned int i = 0; i < PUT_BACK_COUNT; i++) {
+	for (unsigned int i = 0; i < PUT_BACK_COUNT; i += test_step()) {
 		if (link(PATH, PATH".bak") < 0 || unlink(PATH) < 0)
 			_exit(1);
 		/* at another moment each time */

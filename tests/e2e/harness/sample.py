@@ -1,32 +1,37 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""How many of the places where something may fail a run tries.
+"""How much of what could be tested is tested in one run.
 
-All of them take an hour on a slow machine. So a run tries each so manieth, on
-each system others; MAIL_SEAL_THOROUGH=1 tries all.
+Loops over each call of a command, moments of kills, and storage formats that
+matter little take a part. It is another one with each version of Dovecot, so the
+runs of build-aux/check cover more together. MAIL_SEAL_THOROUGH=1 takes all of it.
 """
 
-import itertools
 import os
+import zlib
 
-from . import sanitizer
 from .server import dovecot_version
 
 THOROUGH = bool(os.environ.get("MAIL_SEAL_THOROUGH"))
 
 
-def places(step):
-    """Numbers from 1 on, without end."""
+def part(size, end, name=""):
+    """Which of the numbers from 1 on to take, below end: one in size. They begin
+    elsewhere for another name."""
     if THOROUGH:
-        return itertools.count(1)
-    if sanitizer.ACTIVE:
-        # It looks for other things, and is slow.
-        step *= 4
-    first = 1 if dovecot_version() < (2, 4) else 1 + step // 2
-    return itertools.count(first, step)
+        return range(1, end)
+    return range(1 + _begin(name, size // 2) % size, end, size)
 
 
-def share(count):
-    """Of a number of attempts."""
-    if THOROUGH:
-        return count
-    return max(count // (8 if sanitizer.ACTIVE else 2), 2)
+def _begin(name, more_24):
+    return zlib.crc32(name.encode()) + more_24 * (dovecot_version() >= (2, 4))
+
+
+def in_turn(names, number, test):
+    """One of the names, another one for the next number."""
+    return names[(_begin(test, 1) + number) % len(names)]
+
+
+def kept_of_variations(names, size):
+    """Of the variations of a test, one in size, and at least one of each."""
+    begin = zlib.crc32(names[0].partition("[")[0].encode()) % size
+    return set(names[begin % len(names)::size])

@@ -9,7 +9,6 @@ they fail the test.
 import os
 
 _library = os.environ.get("MAIL_SEAL_ASAN")
-ACTIVE = bool(_library)
 # Dovecot frees its pools at exit or not at all. Its own memory limits do not
 # fit the address space that the sanitizer reserves.
 _VARIABLES = {

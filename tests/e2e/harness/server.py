@@ -2,6 +2,7 @@
 """A private Dovecot on loopback, and the users it serves."""
 
 import ctypes
+import functools
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ _BAD_LOG_LINE = re.compile(r"(Error|Panic|Fatal): |Raw backtrace|"
                            r"ERROR: AddressSanitizer|runtime error:")
 
 
+@functools.cache
 def dovecot_version():
     """(2, 3) or (2, 4), of the dovecot in PATH."""
     text = subprocess.run(["dovecot", "--version"], check=True,

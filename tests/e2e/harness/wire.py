@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 TIMEOUT = 120
 _LITERAL = re.compile(rb"\{(\d+)\}\r\n$")
-# "Fetch completed (0.001 + 0.000 secs)."
 # Dovecot makes it of the time.
 _UIDVALIDITY = re.compile(rb"(\[(?:UIDVALIDITY|APPENDUID|COPYUID) )\d+")
-_TIMES = re.compile(rb" \([0-9. +]+ (?:in locks )?secs\)"
-                    rb"| \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]")
+# "Fetch completed (0.001 + 0.000 secs).", "Internal error occurred. Refer to
+# server log for more information. [2026-11-28 22:43:35]"
+_TIMES = re.compile(rb" \([0-9. +]+ (?:in locks )?secs\)|"
+                    rb" \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]")
 _TAG = re.compile(rb'(?<=^\* ESEARCH \(TAG ")t\d+')
 
 
