@@ -17,7 +17,7 @@ from harness.server import Server
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # Of the variations of a test, one in so many runs under AddressSanitizer.
-ASAN_PART = 3
+ASAN_PART = 4
 
 
 def pytest_configure(config):
@@ -42,9 +42,11 @@ def _kept(items):
     kept = {item.nodeid for item in items}
     tests = {}
     for item in items:
-        if item.get_closest_marker("one_storage"):
+        callspec = getattr(item, "callspec", None)
+        if item.get_closest_marker("one_storage") and callspec and \
+                "storage" in callspec.params:
             test, _, others = item.nodeid.partition("[")
-            others = others.replace(item.callspec.params["storage"], "", 1)
+            others = others.replace(callspec.params["storage"], "", 1)
             tests.setdefault(test, {}).setdefault(others, []).append(
                 item.nodeid)
     for test, variations in tests.items():

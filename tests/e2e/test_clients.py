@@ -12,7 +12,7 @@ from harness import corpus
 from harness.seal import enrolled, open_all
 from harness.wire import Imap
 
-pytestmark = pytest.mark.no_asan
+pytestmark = [pytest.mark.no_asan, pytest.mark.one_storage]
 
 MESSAGES = [message for _, message in corpus.cpython()] + [
     corpus.of_size(size) for size in (65536, 131073, 1 << 20)]

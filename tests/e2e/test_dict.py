@@ -214,6 +214,7 @@ def test_doveadm(serve, store):
 
 
 @ALL
+@pytest.mark.no_asan
 def test_slots_changed_at_once(serve, store):
     """No change undoes another."""
     one, two = pair_of(serve, store)
@@ -232,13 +233,13 @@ def test_slots_changed_at_once(serve, store):
                                          check=False, password=label))
 
     run_all([lambda name=name, at=at: change(*at, name)
-             for name, at in zip("abcdef", [(one, here), (two, there)] * 3)])
+             for name, at in zip("abcd", [(one, here), (two, there)] * 2)])
     assert [done.err for done in results if done.code != 0] == []
     rows = seal_user(two, there, "slot list").rows
     assert sorted(row["label"] for row in rows) == \
-        [""] + [f"the phone {name}-{number}" for name in "abcdef" for number in (0, 2)]
+        [""] + [f"the phone {name}-{number}" for name in "abcd" for number in (0, 2)]
     text = stored(store, here)
-    for password in here.password, "the phone a-0", "the phone f-2":
+    for password in here.password, "the phone a-0", "the phone d-2":
         assert keyring.open_password_slot(text, password)
 
 
@@ -250,6 +251,7 @@ def run_all(functions):
         thread.join()
 
 
+@pytest.mark.no_asan
 def test_redis_that_hangs(serve, redis):
     one, two = pair_of(serve, redis)
     here, there = user_of(one, two)
@@ -266,7 +268,7 @@ def test_redis_that_hangs(serve, redis):
                        lambda: lda(two, there) == os.EX_TEMPFAIL):
             start = time.monotonic()
             assert locked()
-            assert time.monotonic() - start < TIMEOUT_SECONDS + 2
+            assert time.monotonic() - start < TIMEOUT_SECONDS + 10
     finally:
         redis.resume()
     assert redis.dump(here) == before
@@ -275,10 +277,11 @@ def test_redis_that_hangs(serve, redis):
     assert deliver(two, there) == 250
 
 
+@pytest.mark.no_asan
 def test_redis_is_killed_between_operations(serve, redis):
     """appendfsync always: what was acknowledged is there again."""
     one, two = pair_of(serve, redis)
-    for _ in range(5):
+    for _ in range(3):
         here, there = user_of(one, two)
         enrol(one, here)
         redis.stop()
@@ -293,7 +296,7 @@ def test_redis_is_killed_between_operations(serve, redis):
         redis.stop()
         redis.start()
         assert len(seal_user(two, there, "slot list").rows) == 1
-    assert enrolments(one, two) == 5
+    assert enrolments(one, two) == 3
 
 
 def broken(text, other):
@@ -301,7 +304,7 @@ def broken(text, other):
     body = text[:text.index("# mail-seal dict")]
     comment = text[len(body):]
     yield from ((f"cut at {size}", text[:size])
-                for size in range(0, len(body) - 1, 67))
+                for size in range(0, len(body) - 1, 199))
     yield from [
         ("a space", " "),
         ("a line feed", "\n"),
@@ -319,6 +322,7 @@ def broken(text, other):
     ]
 
 
+@pytest.mark.no_asan
 def test_values_that_are_no_keyring(serve, redis):
     one, two = pair_of(serve, redis)
     here, there = user_of(one, two)
@@ -516,6 +520,7 @@ def connected_again(server, user):
 
 
 @ALL
+@pytest.mark.no_asan
 def test_store_that_is_down(serve, store):
     one, two = pair_of(serve, store)
     here, there = user_of(one, two)
@@ -559,6 +564,7 @@ def test_store_that_is_down(serve, store):
 
 
 @ALL
+@pytest.mark.no_asan
 def test_store_that_is_restarted(serve, store):
     """Between two logins: nobody notices."""
     one, two = pair_of(serve, store)

@@ -13,6 +13,8 @@ from harness.config import Setup
 from harness.seal import enrolled
 from harness.wire import Imap, Pop3, lmtp
 
+pytestmark = pytest.mark.one_storage
+
 MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
 BIG = corpus.of_size(100000)
 OUR_LOG = "mail_seal|keyring"

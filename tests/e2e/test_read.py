@@ -290,8 +290,8 @@ def test_doveadm_fetch(readable, field):
 # Large messages
 
 
-@pytest.mark.parametrize("size", [25 << 20, 50 << 20])
-def test_large(make_pair, size):
+def test_large(make_pair):
+    size = 50 << 20
     pair = make_pair(storage="sdbox")
     message = corpus.of_size(size)
     pair.append(message)
