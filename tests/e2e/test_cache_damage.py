@@ -12,14 +12,13 @@ from harness import cachefile, everyuse
 from harness.cached import COUNT, Ward, fill, message, visit
 from harness.config import MAIL_UID
 from harness.disk import small_disk
+from harness.sample import THOROUGH
 from harness.seal import enrolled
 from harness.wire import Imap, lmtp
 
 # Each a copy of the user's mail and two sessions.
-FLIPS = 100
-FLIPS_ELSEWHERE = 40
-CUTS = 30
-SWAPS = 20
+FLIPS, FLIPS_ELSEWHERE, CUTS, SWAPS = (100, 40, 30, 20) if THOROUGH else \
+    (30, 20, 10, 8)
 
 
 @pytest.fixture(scope="module")
