@@ -253,8 +253,11 @@ def use_without_key(server, user):
     lmtp(server, [user], message(3, "later"))
     server.lda(user, message(4, "later"))
     server.doveadm("save", "-u", user.name, stdin=message(5, "later"))
-    for words in (("index", "-u", user.name, "*"),
-                  ("fetch", "-u", user.name, "hdr body", "all"),
+    # Dovecot 2.4 indexes for full text search alone, and has nothing to do.
+    assert (server.doveadm("index", "-u", user.name, "*",
+                           check=False).returncode == 0) == \
+        (server.version >= (2, 4))
+    for words in (("fetch", "-u", user.name, "hdr body", "all"),
                   ("fetch", "-u", user.name, "imap.envelope", "all"),
                   ("search", "-u", user.name, "subject", "later")):
         assert server.doveadm(*words, check=False).returncode != 0
