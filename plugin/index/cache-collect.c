@@ -48,8 +48,10 @@ static void
 add_str(struct mail *mail, struct cache_mail *cmail, enum cache_item_type type,
 	const char *str)
 {
-	if (str != NULL && is_new(mail, cmail, type))
-		add_item(cmail, type, str, strlen(str) + 1);
+	if (str != NULL && is_new(mail, cmail, type)) {
+		cache_item_add_str(get_found(cmail, cache_item_group(type)),
+				   type, str);
+	}
 }
 
 static void

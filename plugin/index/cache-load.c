@@ -53,12 +53,6 @@ static int slot_of_field(const struct cache_box *cbox, enum cache_group group,
 	return -1;
 }
 
-/* Damage costs the record, and nothing else. */
-static void log_damage(struct mail *mail, struct cache_box *cbox)
-{
-	cache_box_log_damage(cbox, mail_event(mail));
-}
-
 static void
 open_record(struct mail *mail, struct cache_box *cbox, struct cache_mail *cmail,
 	    unsigned int slot, const struct mail_cache_iterate_field *field,
@@ -80,7 +74,7 @@ open_record(struct mail *mail, struct cache_box *cbox, struct cache_mail *cmail,
 		return;
 	if (!cache_record_open(cbox->key, &place, field->data, field->size,
 			       cmail->items))
-		log_damage(mail, cbox);
+		cache_box_log_damage(cbox, mail_event(mail));
 	items->size = cmail->items->used - items->offset;
 }
 
@@ -195,7 +189,7 @@ index_slot(struct mail *mail, struct cache_box *cbox, struct cache_mail *cmail,
 		}
 	}
 	if (ret < 0)
-		log_damage(mail, cbox);
+		cache_box_log_damage(cbox, mail_event(mail));
 }
 
 static void

@@ -171,8 +171,6 @@ void cache_box_ask(struct cache_box *cbox, const char *name);
 /* cache-purge.c */
 /* Rid the file of whatever isn't sealed by the mailbox's key. */
 void cache_box_purge(struct mailbox *box, struct cache_box *cbox);
-/* The same, of all that is sealed, too. Returns 0, or -1 if that failed. */
-int cache_box_forget(struct mailbox *box);
 
 /* cache-load.c */
 /* Returns TRUE if the message has a cache, even if nothing is in it. */

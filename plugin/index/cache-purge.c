@@ -45,9 +45,8 @@ static void refuse_field(struct mail_cache *cache, unsigned int idx)
 		MAIL_CACHE_DECISION_FORCED;
 }
 
-/* Let no field stay but the slots and what tells nothing of the content. cbox is
-   NULL if no slot is to stay, either. Returns TRUE if one of those that won't is
-   in the file, and whether that's a slot. */
+/* Let no field stay but the slots and what tells nothing of the content. Returns
+   TRUE if one of those that won't is in the file, and whether that's a slot. */
 static bool
 refuse_fields(struct mail_cache *cache, const struct cache_box *cbox,
 	      bool *slot_r)
@@ -56,12 +55,11 @@ refuse_fields(struct mail_cache *cache, const struct cache_box *cbox,
 	unsigned int i;
 
 	*slot_r = FALSE;
-
 	for (i = 0; i < cache->fields_count; i++) {
 		const char *name = cache->fields[i].field.name;
 
 		if (!is_content(name) &&
-		    (!is_slot(name) || (cbox != NULL && is_own_slot(cbox, i))))
+		    (!is_slot(name) || is_own_slot(cbox, i)))
 			continue;
 		refuse_field(cache, i);
 		if (cache->field_file_map[i] == (uint32_t)-1)
@@ -70,15 +68,6 @@ refuse_fields(struct mail_cache *cache, const struct cache_box *cbox,
 		*slot_r = *slot_r || is_slot(name);
 	}
 	return found;
-}
-
-static int purge(struct mailbox *box, const char *reason)
-{
-	if (mail_cache_purge(box->cache, (uint32_t)-1, reason) == 0)
-		return 0;
-	e_warning(box->event, "mail_seal: The index cache can't be rewritten: "
-		  "what is in it stays until this succeeds");
-	return -1;
 }
 
 void cache_box_purge(struct mailbox *box, struct cache_box *cbox)
@@ -100,19 +89,9 @@ void cache_box_purge(struct mailbox *box, struct cache_box *cbox)
 		return;
 	if (old_key)
 		rank_files_remove(box);
-	(void)purge(box, "mail_seal: drop what isn't sealed");
-}
-
-int cache_box_forget(struct mailbox *box)
-{
-	struct mail_cache *cache = box->cache;
-	bool slot;
-
-	if (mail_cache_open_and_verify(cache) < 0 || box->index->readonly)
-		return -1;
-	rank_files_remove(box);
-	if (!refuse_fields(cache, NULL, &slot) ||
-	    MAIL_CACHE_IS_UNUSABLE(cache))
-		return 0;
-	return purge(box, "mail_seal: forget");
+	if (mail_cache_purge(cache, (uint32_t)-1,
+			     "mail_seal: drop what isn't sealed") < 0) {
+		e_warning(box->event, "mail_seal: The index cache can't be "
+			  "rewritten: what is in it stays until this succeeds");
+	}
 }

@@ -31,38 +31,24 @@ struct sort_transaction {
 static MODULE_CONTEXT_DEFINE_INIT(sort_transaction_module,
 				  &mail_storage_module_register);
 
+/* As rank_key_name() numbers them. */
+static const enum mail_sort_type key_types[RANK_KEYS_COUNT] = {
+	MAIL_SORT_CC, MAIL_SORT_FROM, MAIL_SORT_SUBJECT, MAIL_SORT_TO,
+	MAIL_SORT_DISPLAYFROM, MAIL_SORT_DISPLAYTO
+};
+
 /* Returns the key that core sorts by with ranks, or -1. */
 static int first_key(const enum mail_sort_type *program)
 {
-	const char *name;
 	unsigned int i;
 
 	if (program == NULL)
 		return -1;
-	switch (program[0] & MAIL_SORT_MASK) {
-	case MAIL_SORT_CC:
-		name = "sort-c";
-		break;
-	case MAIL_SORT_FROM:
-		name = "sort-f";
-		break;
-	case MAIL_SORT_SUBJECT:
-		name = "sort-s";
-		break;
-	case MAIL_SORT_TO:
-		name = "sort-t";
-		break;
-	case MAIL_SORT_DISPLAYFROM:
-		name = "sort-df";
-		break;
-	case MAIL_SORT_DISPLAYTO:
-		name = "sort-dt";
-		break;
-	default:
-		return -1;
+	for (i = 0; i < RANK_KEYS_COUNT; i++) {
+		if ((program[0] & MAIL_SORT_MASK) == key_types[i])
+			return i;
 	}
-	for (i = 0; strcmp(rank_key_name(i), name) != 0; i++) ;
-	return i;
+	return -1;
 }
 
 static struct sort_transaction *
