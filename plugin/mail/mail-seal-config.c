@@ -94,8 +94,8 @@ void mail_seal_config_mend(struct mail_user *user)
 		settings_instance_find(user->event);
 	struct event *global = master_service_get_event(master_service);
 
-	if (instance != NULL && is_caching_off_for(global) &&
-	    !is_caching_off_for(user->event)) {
+	if (instance != NULL && !is_caching_off_for(user->event) &&
+	    is_caching_off_for(global)) {
 		settings_override(instance, "mail_never_cache_fields", "*",
 				  SETTINGS_OVERRIDE_TYPE_CODE);
 	}
