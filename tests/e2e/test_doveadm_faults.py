@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from harness import age, keyring
-from harness.config import MAIL_UID, Setup
+from harness.config import Setup
+from harness.disk import small_disk
 from harness.doveadm import NOTFOUND, seal_user
 from harness.faults import Faults
 from harness.sample import part
@@ -268,29 +269,12 @@ def test_killed_at_a_call(change, faults):
 # Full disks
 
 
-@contextlib.contextmanager
-def small_disk(user):
-    subprocess.run(["mount", "-t", "tmpfs", "-o",
-                    f"size=2m,mode=700,uid={MAIL_UID},gid={MAIL_UID}",
-                    "tmpfs", user.home], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", user.home], check=True)
-
-
-def fill(user, leave):
-    with open(f"{user.home}/filler", "wb") as file:
-        left = os.statvfs(user.home)
-        file.write(bytes(left.f_bavail * left.f_frsize - leave))
-
-
 def test_full_disk(change):
-    with small_disk(change.user):
+    with small_disk(change.user, "2M") as fill:
         for number in part(2, 7):
             pages = number - 1
             change.restore()
-            fill(change.user, pages * 4096)
+            fill(pages * 4096)
             done = change.run()
             assert_told(change, pages, done)
             # What destroys needs no room.
