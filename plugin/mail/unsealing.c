@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "lib.h"
+#include "ioloop.h"
 #include "mailbox-list.h"
 #include "mdbox-map.h"
 #include "mdbox-storage.h"
@@ -13,6 +14,9 @@
 #include <sys/file.h>
 
 #define STATE_FILE "mail-seal.unsealing"
+/* It is read for each message that is opened, its failure told once in so many
+   seconds. */
+#define SECONDS_BETWEEN_WARNINGS 60
 
 struct mail_seal_unsealing {
 	char *path;
@@ -45,16 +49,42 @@ static void read_state(int fd, struct mail_seal_state *state_r)
 	state_r->rewriting = file.rewriting != 0;
 }
 
+static void warn_unreadable(const char *path)
+{
+	static time_t told;
+
+	if (told != 0 && ioloop_time - told < SECONDS_BETWEEN_WARNINGS)
+		return;
+	told = ioloop_time;
+	i_warning("mail_seal: open(%s) failed: %m. While it can't be read, "
+		  "messages that were put in the place of others are not "
+		  "noticed", path);
+}
+
+/* Returns 1, 0 if there is none, or -1. */
+static int open_state(struct mailbox *box, int *fd_r)
+{
+	const char *path = state_path(box);
+
+	*fd_r = open(path, O_RDONLY | O_CLOEXEC);
+	if (*fd_r != -1)
+		return 1;
+	if (errno == ENOENT)
+		return 0;
+	warn_unreadable(path);
+	return -1;
+}
+
 void mail_seal_state_read(struct mailbox *box, struct mail_seal_state *state_r)
 {
-	int fd;
+	int fd, ret;
 
 	i_zero(state_r);
 	T_BEGIN {
-		fd = open(state_path(box), O_RDONLY | O_CLOEXEC);
+		ret = open_state(box, &fd);
 	} T_END;
-	if (fd == -1) {
-		state_r->rewriting = errno != ENOENT;
+	if (ret <= 0) {
+		state_r->rewriting = ret < 0;
 		return;
 	}
 	read_state(fd, state_r);

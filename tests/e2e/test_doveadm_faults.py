@@ -353,6 +353,7 @@ def test_login(server, faults, kind, mode):
         finally:
             faults.end()
         # Before, the keyring can't be read, and there is nothing to open.
+        # Behind it, mail-seal.unsealing is looked at.
         changing = "create" in [name for name, _ in calls[:at]]
         if len(calls) < at:
             break
