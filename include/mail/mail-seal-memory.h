@@ -8,6 +8,7 @@
    keeps it (index) tells the one that opens them. */
 
 struct mail;
+struct mailbox;
 
 struct mail_seal_memory_vfuncs {
 	/* Returns TRUE if it is remembered how this message was sealed: known_r,
@@ -21,10 +22,17 @@ struct mail_seal_memory_vfuncs {
 	bool (*is_exchanged)(struct mail *mail);
 	/* What is learned of this message now is not to be remembered. */
 	void (*distrust)(struct mail *mail);
+	/* All messages of this open mailbox were sealed, or unsealed, in place:
+	   nothing is to be left of what indexes kept of plain ones, or of sealed
+	   ones. */
+	void (*rewritten)(struct mailbox *box, bool unsealed);
 };
 
 /* Set once, when the module is loaded. */
 void mail_seal_memory_set(const struct mail_seal_memory_vfuncs *vfuncs);
+
+/* Tell it. */
+void mail_seal_memory_rewritten(struct mailbox *box, bool unsealed);
 
 /* The age stream of a message that is open; NULL if it is plain or isn't open.
    *current_r as above. */

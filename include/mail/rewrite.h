@@ -71,4 +71,17 @@ int mail_seal_rewrite_mailbox(struct mailbox *box,
 			      void *context, const char **error_r)
 	ATTR_WARN_UNUSED_RESULT;
 
+/* The same for the messages after *last_uid alone, until progress wants to stop,
+   but for some messages at least; *last_uid is then the last one that was looked
+   at. Call it again until *finished_r. mdbox may move messages from behind to
+   before that: so a mailbox is done when nothing was rewritten from its first
+   message to its last. */
+int mail_seal_rewrite_step(struct mailbox *box,
+			   enum mail_seal_rewrite_mode mode,
+			   uint32_t *last_uid, bool *finished_r,
+			   struct mail_seal_rewrite_counts *counts,
+			   mail_seal_rewrite_progress_t *progress,
+			   void *context, const char **error_r)
+	ATTR_WARN_UNUSED_RESULT;
+
 #endif

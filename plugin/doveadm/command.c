@@ -13,8 +13,21 @@
 	(sizeof((const struct doveadm_cmd_param[]) \
 		{ DOVEADM_CMD_MAIL_COMMON }) / sizeof(struct doveadm_cmd_param))
 
+/* --json is doveadm's -f json, unless another formatter was chosen. */
+static void choose_formatter(const struct doveadm_cmd_context *cctx)
+{
+	int i;
+
+	for (i = 0; i < cctx->argc; i++) {
+		if (strcmp(cctx->argv[i].name, "json") == 0 &&
+		    cctx->argv[i].value_set && cctx->argv[i].value.v_bool)
+			doveadm_print_init(DOVEADM_PRINT_TYPE_JSON);
+	}
+}
+
 void seal_cmd_exec(struct doveadm_cmd_context *cctx)
 {
+	choose_formatter(cctx);
 #if !DOVECOT_PREREQ(2, 4, 0)
 	/* Dovecot 2.3 refuses options of mail commands that have no short form:
 	   show it those alone that it knows, until start_command(). */
@@ -64,6 +77,14 @@ const char *seal_cmd_str(const struct seal_cmd_context *cmd, const char *name)
 	return param == NULL ? NULL : param->value.v_string;
 }
 
+const char *const *
+seal_cmd_array(const struct seal_cmd_context *cmd, const char *name)
+{
+	const struct doveadm_cmd_param *param = find_param(cmd, name);
+
+	return param == NULL ? NULL : array_front(&param->value.v_array);
+}
+
 void seal_cmd_set_str(struct seal_cmd_context *cmd, const char *name,
 		      const char *value)
 {
@@ -96,6 +117,33 @@ static void hide_secret_params(struct seal_cmd_context *cmd)
 }
 
 #if !DOVECOT_PREREQ(2, 4, 0)
+static void add_arg(struct seal_cmd_context *cmd, ARRAY_TYPE(const_string) *args,
+		    const char *name, const char *value)
+{
+	const char *str = value == NULL ?
+		p_strconcat(cmd->ctx.pool, "--", name, NULL) :
+		p_strconcat(cmd->ctx.pool, "--", name, "=", value, NULL);
+
+	array_push_back(args, &str);
+}
+
+static void
+add_param(struct seal_cmd_context *cmd, ARRAY_TYPE(const_string) *args,
+	  const struct doveadm_cmd_param *param)
+{
+	const char *const *values;
+
+	if (param->type == CMD_PARAM_ARRAY) {
+		values = array_front(&param->value.v_array);
+		for (; *values != NULL; values++)
+			add_arg(cmd, args, param->name, *values);
+	} else if (param->type != CMD_PARAM_BOOL) {
+		add_arg(cmd, args, param->name, param->value.v_string);
+	} else if (param->value.v_bool) {
+		add_arg(cmd, args, param->name, NULL);
+	}
+}
+
 /* What a server is asked for, with the options that were hidden. */
 static void set_full_args(struct seal_cmd_context *cmd)
 {
@@ -106,16 +154,8 @@ static void set_full_args(struct seal_cmd_context *cmd)
 
 	p_array_init(&args, cmd->ctx.pool, 16);
 	for (i = COMMON_PARAMS_COUNT; i < cctx->argc; i++) {
-		if (!cctx->argv[i].value_set ||
-		    (cctx->argv[i].type == CMD_PARAM_BOOL &&
-		     !cctx->argv[i].value.v_bool))
-			continue;
-		str = cctx->argv[i].name;
-		str = cctx->argv[i].type == CMD_PARAM_BOOL ?
-			p_strconcat(cmd->ctx.pool, "--", str, NULL) :
-			p_strconcat(cmd->ctx.pool, "--", str, "=",
-				    cctx->argv[i].value.v_string, NULL);
-		array_push_back(&args, &str);
+		if (cctx->argv[i].value_set)
+			add_param(cmd, &args, &cctx->argv[i]);
 	}
 	for (i = 0; cmd->ctx.full_args[i] != NULL; i++) {
 		str = cmd->ctx.full_args[i];

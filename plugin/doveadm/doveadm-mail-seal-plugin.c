@@ -32,6 +32,9 @@ static struct doveadm_cmd_ver2 *const commands[] = {
 	&seal_cmd_escrow_sync,
 	&seal_cmd_rotate,
 	&seal_cmd_reseal,
+	&seal_cmd_mail,
+	&seal_cmd_unseal,
+	&seal_cmd_verify,
 	&seal_cmd_destroy,
 };
 

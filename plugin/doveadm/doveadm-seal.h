@@ -52,6 +52,10 @@ bool seal_cmd_flag(const struct seal_cmd_context *cmd, const char *name);
 const char *
 seal_cmd_str(const struct seal_cmd_context *cmd, const char *name);
 
+/* The values of one that may be given several times, NULL-terminated, or NULL. */
+const char *const *
+seal_cmd_array(const struct seal_cmd_context *cmd, const char *name);
+
 /* For start(): set an option as if it had been given. */
 void seal_cmd_set_str(struct seal_cmd_context *cmd, const char *name,
 		      const char *value);
@@ -129,7 +133,11 @@ int seal_load(struct seal_cmd_context *cmd, struct mail_user *user,
 	      struct keyring_store *store, struct keyring **keyring_r);
 
 /* mailboxes.c: call this for every mailbox that holds messages of the user's
-   own. It returns 0, or -1 to end, having said why. So does this. */
+   own, and that the positional parameter "mailbox-mask" matches if the command
+   was given any. It returns 0, or -1 to end, having said why. So does this. */
+#define SEAL_MASK_PARAM \
+DOVEADM_CMD_PARAM('\0', "mailbox-mask", CMD_PARAM_ARRAY, \
+		  CMD_PARAM_FLAG_POSITIONAL)
 typedef int seal_mailbox_callback_t(struct mailbox *box, void *context);
 int seal_visit_mailboxes(struct seal_cmd_context *cmd, struct mail_user *user,
 			 enum mailbox_flags flags,
@@ -168,6 +176,11 @@ void seal_code_print_headers(void);
 void seal_code_print(struct mail_user *user,
 		     const struct age_x25519_identity *code);
 
+/* Open the keyring with the secrets at hand, or else take what the user is
+   unlocked with, and unlock the user in this process. Returns 1; 0 if there was
+   no secret, which only the caller knows to be wrong; -1, which was said. */
+int seal_unlock_user(struct seal_cmd_context *cmd, struct mail_user *user);
+
 /* Load and open the keyring without changing it. Returns 0, the keyring and
    what opened it, which the caller frees; or -1, which was said. */
 int seal_open_stored(struct seal_change *change, struct keyring **keyring_r,
@@ -178,6 +191,7 @@ extern struct doveadm_cmd_ver2 seal_cmd_status, seal_cmd_enroll,
 	seal_cmd_password, seal_cmd_recover, seal_cmd_recovery_new,
 	seal_cmd_recovery_remove, seal_cmd_slot_list, seal_cmd_slot_add,
 	seal_cmd_slot_remove, seal_cmd_escrow_sync, seal_cmd_rotate,
-	seal_cmd_reseal, seal_cmd_destroy;
+	seal_cmd_reseal, seal_cmd_mail, seal_cmd_unseal, seal_cmd_verify,
+	seal_cmd_destroy;
 
 #endif

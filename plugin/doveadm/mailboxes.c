@@ -36,11 +36,15 @@ int seal_visit_mailboxes(struct seal_cmd_context *cmd, struct mail_user *user,
 			 enum mailbox_flags flags,
 			 seal_mailbox_callback_t *callback, void *context)
 {
-	static const char *const patterns[] = { "*", NULL };
+	static const char *const all[] = { "*", NULL };
+	const char *const *patterns = seal_cmd_array(cmd, "mailbox-mask");
 	struct mailbox_list_iterate_context *iter;
 	const struct mailbox_info *info;
+	bool found = FALSE;
 	int ret = 0;
 
+	if (patterns == NULL)
+		patterns = all;
 	iter = mailbox_list_iter_init_namespaces(user->namespaces, patterns,
 		MAIL_NAMESPACE_TYPE_PRIVATE,
 		MAILBOX_LIST_ITER_SKIP_ALIASES |
@@ -48,6 +52,7 @@ int seal_visit_mailboxes(struct seal_cmd_context *cmd, struct mail_user *user,
 		MAILBOX_LIST_ITER_STAR_WITHIN_NS);
 	while (ret == 0 && (info = mailbox_list_iter_next(iter)) != NULL)
 		T_BEGIN {
+			found = TRUE;
 			ret = visit(info, flags, callback, context);
 		} T_END;
 	if (mailbox_list_iter_deinit(&iter) < 0) {
@@ -55,6 +60,11 @@ int seal_visit_mailboxes(struct seal_cmd_context *cmd, struct mail_user *user,
 			"can't list the mailboxes: %s",
 			mailbox_list_get_last_internal_error(
 				user->namespaces->list, NULL));
+	}
+	if (!found && patterns != all) {
+		return seal_cmd_fail(cmd, user, DOVEADM_EX_NOTFOUND,
+			"there is no mailbox that matches %s",
+			t_strarray_join(patterns, " "));
 	}
 	return ret;
 }

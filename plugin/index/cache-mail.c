@@ -497,6 +497,7 @@ const struct mail_seal_memory_vfuncs cache_mail_memory = {
 	.recall = recall,
 	.is_exchanged = is_exchanged,
 	.distrust = distrust,
+	.rewritten = cache_box_rewritten,
 };
 
 /* Take over what is wanted, so that Dovecot doesn't open each message whose

@@ -169,8 +169,11 @@ void cache_box_log_damage(struct cache_box *cbox, struct event *event);
 void cache_box_ask(struct cache_box *cbox, const char *name);
 
 /* cache-purge.c */
-/* Rid the file of whatever isn't sealed by the mailbox's key. */
+/* Rid the file of whatever isn't sealed by the mailbox's key, or isn't sealed at
+   all if there is none. */
 void cache_box_purge(struct mailbox *box, struct cache_box *cbox);
+/* As struct mail_seal_memory_vfuncs has it. */
+void cache_box_rewritten(struct mailbox *box, bool unsealed);
 
 /* cache-load.c */
 /* Returns TRUE if the message has a cache, even if nothing is in it. */

@@ -45,8 +45,9 @@ static void refuse_field(struct mail_cache *cache, unsigned int idx)
 		MAIL_CACHE_DECISION_FORCED;
 }
 
-/* Let no field stay but the slots and what tells nothing of the content. Returns
-   TRUE if one of those that won't is in the file, and whether that's a slot. */
+/* Let no field stay but the slots and what tells nothing of the content; without
+   a key all slots stay. Returns TRUE if one of those that won't is in the file,
+   and whether that's a slot. */
 static bool
 refuse_fields(struct mail_cache *cache, const struct cache_box *cbox,
 	      bool *slot_r)
@@ -58,8 +59,8 @@ refuse_fields(struct mail_cache *cache, const struct cache_box *cbox,
 	for (i = 0; i < cache->fields_count; i++) {
 		const char *name = cache->fields[i].field.name;
 
-		if (!is_content(name) &&
-		    (!is_slot(name) || is_own_slot(cbox, i)))
+		if (!is_content(name) && (!is_slot(name) || cbox->key == NULL ||
+					  is_own_slot(cbox, i)))
 			continue;
 		refuse_field(cache, i);
 		if (cache->field_file_map[i] == (uint32_t)-1)
@@ -76,7 +77,7 @@ void cache_box_purge(struct mailbox *box, struct cache_box *cbox)
 	int ret = mail_cache_open_and_verify(cache);
 	bool old_key;
 
-	cbox->purge_pending = FALSE;
+	cbox->purge_pending = cbox->key == NULL;
 	if (ret < 0 || box->index->readonly ||
 	    MAIL_INDEX_IS_IN_MEMORY(box->index))
 		return;
@@ -94,4 +95,16 @@ void cache_box_purge(struct mailbox *box, struct cache_box *cbox)
 		e_warning(box->event, "mail_seal: The index cache can't be "
 			  "rewritten: what is in it stays until this succeeds");
 	}
+}
+
+void cache_box_rewritten(struct mailbox *box, bool unsealed)
+{
+	struct cache_box *cbox = CACHE_BOX_CONTEXT(box);
+
+	if (cbox == NULL)
+		return;
+	if (unsealed)
+		rank_files_remove(box);
+	else
+		cache_box_purge(box, cbox);
 }

@@ -77,6 +77,12 @@ bool mail_seal_memory_fits_plain(struct mail *mail, struct mail_user *owner)
 	return may_be_another(mail, owner);
 }
 
+void mail_seal_memory_rewritten(struct mailbox *box, bool unsealed)
+{
+	if (memory != NULL)
+		memory->rewritten(box, unsealed);
+}
+
 struct istream *mail_seal_mail_get_sealed(struct mail *mail, bool *current_r)
 {
 	struct mail_private *pmail =

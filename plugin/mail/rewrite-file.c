@@ -202,8 +202,11 @@ static void rewrite_batch(struct rewrite_context *ctx, void *context)
 	const uint32_t *uid;
 
 	array_foreach(uids, uid) {
-		if (ctx->stopped || ctx->fatal != NULL)
+		if (ctx->fatal != NULL ||
+		    (ctx->stopped && uid != array_front(uids))) {
+			ctx->last_uid = uid[-1];
 			break;
+		}
 		T_BEGIN {
 			rewrite_uid(ctx, *uid);
 		} T_END;

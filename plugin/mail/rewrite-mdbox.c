@@ -36,6 +36,12 @@ collect_file(struct rewrite_context *ctx ATTR_UNUSED, struct mail *mail,
 		seq_range_array_add(&rewrite->file_ids, file_id);
 }
 
+/* A step ends behind them, not between. */
+static bool go_on(const struct rewrite_context *ctx)
+{
+	return (ctx->step || !ctx->stopped) && ctx->fatal == NULL;
+}
+
 static void rewrite_file_ids(struct mdbox_rewrite *rewrite)
 {
 	struct rewrite_context *ctx = rewrite->ctx;
@@ -44,7 +50,7 @@ static void rewrite_file_ids(struct mdbox_rewrite *rewrite)
 	uint32_t file_id;
 
 	seq_range_array_iter_init(&iter, &rewrite->file_ids);
-	while (!ctx->stopped && ctx->fatal == NULL &&
+	while (go_on(ctx) &&
 	       seq_range_array_iter_nth(&iter, i++, &file_id)) T_BEGIN {
 		if (rewrite_mdbox_file(rewrite, file_id) < 0) {
 			e_error(ctx->box->event, "mail_seal: m.%u is left as "
@@ -85,6 +91,36 @@ count_left(struct rewrite_context *ctx, struct mail *mail, void *context)
 	rewrite_count(ctx, mail->uid, result, 0, error);
 }
 
+static void rewrite_batch(struct rewrite_context *ctx ATTR_UNUSED,
+			  void *context)
+{
+	struct mdbox_rewrite *rewrite = context;
+
+	if (array_count(&rewrite->file_ids) == 0)
+		return;
+	rewrite_file_ids(rewrite);
+	array_clear(&rewrite->file_ids);
+	/* Next messages are looked for where they are now. */
+	(void)mdbox_map_refresh(rewrite->storage->map);
+}
+
+static void rewrite_all(struct mdbox_rewrite *rewrite)
+{
+	struct rewrite_context *ctx = rewrite->ctx;
+	unsigned int i;
+
+	for (i = 0; i < ROUNDS_MAX; i++) {
+		array_clear(&rewrite->file_ids);
+		ctx->last_uid = 0;
+		rewrite_walk(ctx, i == 0, collect_file, NULL, rewrite);
+		if (array_count(&rewrite->file_ids) == 0)
+			break;
+		rewrite_file_ids(rewrite);
+	}
+	ctx->last_uid = 0;
+	rewrite_walk(ctx, FALSE, count_left, NULL, rewrite);
+}
+
 void rewrite_mdbox(struct rewrite_context *ctx)
 {
 	struct mdbox_mailbox *mbox = MDBOX_MAILBOX(ctx->box);
@@ -92,7 +128,6 @@ void rewrite_mdbox(struct rewrite_context *ctx)
 		.ctx = ctx,
 		.storage = mbox->storage,
 	};
-	unsigned int i;
 
 	T_BEGIN {
 		mdbox_journal_recover(ctx, rewrite.storage);
@@ -100,14 +135,10 @@ void rewrite_mdbox(struct rewrite_context *ctx)
 	i_array_init(&rewrite.file_ids, 64);
 	i_array_init(&rewrite.failed_file_ids, 4);
 	i_array_init(&rewrite.damaged_map_uids, 16);
-	for (i = 0; i < ROUNDS_MAX; i++) {
-		array_clear(&rewrite.file_ids);
-		rewrite_walk(ctx, i == 0, collect_file, NULL, &rewrite);
-		if (array_count(&rewrite.file_ids) == 0)
-			break;
-		rewrite_file_ids(&rewrite);
-	}
-	rewrite_walk(ctx, FALSE, count_left, NULL, &rewrite);
+	if (ctx->step)
+		rewrite_walk(ctx, TRUE, collect_file, rewrite_batch, &rewrite);
+	else
+		rewrite_all(&rewrite);
 	array_free(&rewrite.damaged_map_uids);
 	array_free(&rewrite.failed_file_ids);
 	array_free(&rewrite.file_ids);

@@ -47,9 +47,16 @@ struct rewrite_context {
 	mail_seal_rewrite_progress_t *progress;
 	void *progress_context;
 
+	/* The last message that was looked at. */
+	uint32_t last_uid;
 	/* Why nothing more can be done here; NULL if it can. */
 	char *fatal;
 	bool stopped;
+	/* The walk came to the last message. */
+	bool at_end;
+	/* It is one of several steps: what a batch of messages wants is done at
+	   once, and each step does something. */
+	bool step;
 
 	/* Old forms that are to be removed, and the folders in which new ones
 	   have taken their places, which must be durable before. */
@@ -61,9 +68,9 @@ struct rewrite_context {
 /* Count and log. size is that of the new form, error why it failed. */
 void rewrite_count(struct rewrite_context *ctx, uint32_t uid,
 		   enum rewrite_result result, uoff_t size, const char *error);
-/* Look at each message of the mailbox, by the header alone. func is called for
-   those that are wanted, in a transaction; commit, if not NULL, at times, after
-   the transaction. With count, others are counted. */
+/* Look at each message of the mailbox after ctx->last_uid, by the header alone.
+   wanted is called for those that are, in a transaction; batch, if not NULL, at
+   times, after the transaction. With count, others are counted. */
 typedef void rewrite_wanted_t(struct rewrite_context *ctx, struct mail *mail,
 			      void *context);
 typedef void rewrite_batch_t(struct rewrite_context *ctx, void *context);

@@ -3,12 +3,14 @@
 #include "lib.h"
 #include "array.h"
 #include "istream.h"
+#include "mail/mail-seal-memory.h"
 #include "mail/mail-seal-user.h"
 #include "mail/unsealing.h"
 #include "rewrite-private.h"
 
 /* Messages of one transaction. */
 #define BATCH_COUNT 100
+#define STEP_COUNT 20
 
 /* Then every message fails, and for no reason of its own. */
 static void check_deleted(struct rewrite_context *ctx)
@@ -94,26 +96,26 @@ walk_mail(struct rewrite_context *ctx, struct mail *mail, bool count,
 		rewrite_count(ctx, mail->uid, result, 0, error);
 }
 
-/* Look at some messages after *last_uid. Returns FALSE if there are none. */
+/* Look at some messages after the last one. Returns FALSE if there are none. */
 static bool
-walk_batch(struct rewrite_context *ctx, uint32_t *last_uid, bool count,
-	   rewrite_wanted_t *wanted, void *context)
+walk_batch(struct rewrite_context *ctx, bool count, rewrite_wanted_t *wanted,
+	   void *context)
 {
 	struct mailbox_transaction_context *trans;
 	uint32_t seq, seq1, seq2;
 	struct mail *mail;
 
-	mailbox_get_seq_range(ctx->box, *last_uid + 1, (uint32_t)-1, &seq1,
+	mailbox_get_seq_range(ctx->box, ctx->last_uid + 1, (uint32_t)-1, &seq1,
 			      &seq2);
-	if (seq1 == 0 || *last_uid == (uint32_t)-1)
+	if (seq1 == 0 || ctx->last_uid == (uint32_t)-1)
 		return FALSE;
-	seq2 = I_MIN(seq2, seq1 + BATCH_COUNT - 1);
+	seq2 = I_MIN(seq2, seq1 + (ctx->step ? STEP_COUNT : BATCH_COUNT) - 1);
 	trans = mailbox_transaction_begin(ctx->box, 0, "mail_seal: rewrite");
 	mail = mail_alloc(trans, 0, NULL);
 	for (seq = seq1; seq <= seq2 && !ctx->stopped && ctx->fatal == NULL;
 	     seq++) T_BEGIN {
 		mail_set_seq(mail, seq);
-		*last_uid = mail->uid;
+		ctx->last_uid = mail->uid;
 		walk_mail(ctx, mail, count, wanted, context);
 	} T_END;
 	mail_free(&mail);
@@ -126,10 +128,11 @@ void rewrite_walk(struct rewrite_context *ctx, bool count,
 		  rewrite_wanted_t *wanted, rewrite_batch_t *batch,
 		  void *context)
 {
-	uint32_t last_uid = 0;
-
-	while (!ctx->stopped && ctx->fatal == NULL &&
-	       walk_batch(ctx, &last_uid, count, wanted, context)) {
+	while (!ctx->stopped && ctx->fatal == NULL) {
+		if (!walk_batch(ctx, count, wanted, context)) {
+			ctx->at_end = TRUE;
+			break;
+		}
 		if (batch != NULL)
 			batch(ctx, context);
 	}
@@ -204,6 +207,29 @@ rewrite_init(struct rewrite_context *ctx, const char **error_r)
 	return get_keys(ctx, owner, error_r);
 }
 
+static int run(struct rewrite_context *ctx, const char **error_r)
+{
+	struct mail_seal_unsealing *unsealing = NULL;
+
+	if (rewrite_init(ctx, error_r) < 0)
+		return -1;
+	if ((ctx->mode == MAIL_SEAL_REWRITE_UNSEAL ||
+	     ctx->format == STORED_MAIL_MDBOX) &&
+	    mail_seal_unsealing_begin(ctx->box, &unsealing, error_r) < 0)
+		return -1;
+	if (ctx->format == STORED_MAIL_MDBOX)
+		rewrite_mdbox(ctx);
+	else
+		rewrite_files(ctx);
+	if (unsealing != NULL)
+		mail_seal_unsealing_end(&unsealing);
+	if (ctx->fatal == NULL)
+		return 0;
+	*error_r = t_strdup(ctx->fatal);
+	i_free(ctx->fatal);
+	return -1;
+}
+
 int mail_seal_rewrite_mailbox(struct mailbox *box,
 			      enum mail_seal_rewrite_mode mode,
 			      struct mail_seal_rewrite_counts *counts,
@@ -217,23 +243,35 @@ int mail_seal_rewrite_mailbox(struct mailbox *box,
 		.progress = progress,
 		.progress_context = context,
 	};
-	struct mail_seal_unsealing *unsealing = NULL;
 
-	if (rewrite_init(&ctx, error_r) < 0)
+	if (run(&ctx, error_r) < 0)
 		return -1;
-	if ((mode == MAIL_SEAL_REWRITE_UNSEAL ||
-	     ctx.format == STORED_MAIL_MDBOX) &&
-	    mail_seal_unsealing_begin(box, &unsealing, error_r) < 0)
+	mail_seal_memory_rewritten(box, mode == MAIL_SEAL_REWRITE_UNSEAL);
+	return 0;
+}
+
+int mail_seal_rewrite_step(struct mailbox *box,
+			   enum mail_seal_rewrite_mode mode,
+			   uint32_t *last_uid, bool *finished_r,
+			   struct mail_seal_rewrite_counts *counts,
+			   mail_seal_rewrite_progress_t *progress,
+			   void *context, const char **error_r)
+{
+	struct rewrite_context ctx = {
+		.box = box,
+		.mode = mode,
+		.counts = counts,
+		.progress = progress,
+		.progress_context = context,
+		.last_uid = *last_uid,
+		.step = TRUE,
+	};
+
+	if (run(&ctx, error_r) < 0)
 		return -1;
-	if (ctx.format == STORED_MAIL_MDBOX)
-		rewrite_mdbox(&ctx);
-	else
-		rewrite_files(&ctx);
-	if (unsealing != NULL)
-		mail_seal_unsealing_end(&unsealing);
-	if (ctx.fatal == NULL)
-		return 0;
-	*error_r = t_strdup(ctx.fatal);
-	i_free(ctx.fatal);
-	return -1;
+	*last_uid = ctx.last_uid;
+	*finished_r = ctx.at_end;
+	if (ctx.at_end)
+		mail_seal_memory_rewritten(box, mode == MAIL_SEAL_REWRITE_UNSEAL);
+	return 0;
 }

@@ -5,6 +5,7 @@
 #include "write-full.h"
 #include "stream/istream-age.h"
 #include "tool-keys.h"
+#include "terminal/progress.h"
 #include "export.h"
 
 #include <fcntl.h>
@@ -177,6 +178,20 @@ open_and_write(struct export *export, const struct export_message *message,
 	return ret;
 }
 
+static void show_progress(struct export *export)
+{
+	const struct export_counts *counts = &export->counts;
+	const struct progress_state state = {
+		.messages = counts->messages + counts->present + counts->failed,
+		.total_messages = export->total.messages + export->total.failed,
+		.bytes = counts->bytes,
+		.total_bytes = export->total.bytes,
+	};
+
+	if (export->progress != NULL)
+		progress_show(export->progress, &state);
+}
+
 enum tool_exit
 export_message(struct export *export, const struct export_message *message,
 	       struct istream *stored, uint64_t stored_size)
@@ -197,8 +212,7 @@ export_message(struct export *export, const struct export_message *message,
 	else
 		ret = open_and_write(export, message, stored);
 	export->counts.bytes += stored_size;
-	if (export->progress != NULL)
-		export_progress_show(export->progress, &export->counts);
+	show_progress(export);
 	return ret;
 }
 

@@ -16,7 +16,7 @@
 struct age_identities;
 struct istream;
 struct export_target;
-struct export_progress;
+struct progress;
 struct stat;
 
 struct export_counts {
@@ -36,9 +36,9 @@ struct export {
 	const struct age_identities *identities;
 	/* NULL: a dry run, or only counting. */
 	struct export_target *target;
-	/* NULL if it isn't shown. */
-	struct export_progress *progress;
-	struct export_counts counts;
+	/* NULL if it isn't shown: then total is how much there is. */
+	struct progress *progress;
+	struct export_counts counts, total;
 	/* Don't read the messages: find out how much there is. */
 	bool counting;
 };
@@ -119,14 +119,5 @@ void export_target_discard(struct export_target *target, int fd);
 enum tool_exit
 export_target_write(struct export_target *target, const char *name,
 		    const void *data, size_t size);
-
-/* export-progress.c: a line on the terminal. */
-struct export_progress *
-export_progress_init(const struct export_counts *total);
-void export_progress_show(struct export_progress *progress,
-			  const struct export_counts *counts);
-/* Take the line away, to say something else. */
-void export_progress_hide(struct export_progress *progress);
-void export_progress_deinit(struct export_progress **progress);
 
 #endif

@@ -2,6 +2,7 @@
 #include "lib.h"
 #include "ioloop.h"
 #include "tool-keys.h"
+#include "terminal/progress.h"
 #include "export.h"
 
 #include <signal.h>
@@ -28,7 +29,7 @@ say(struct export *export, const char *name, const char *fmt, va_list args)
 	if (export->counting)
 		return;
 	if (export->progress != NULL)
-		export_progress_hide(export->progress);
+		progress_hide(export->progress);
 	T_BEGIN {
 		(void)tool_fail(TOOL_BAD_PAYLOAD, tool_printable(name), "%s",
 				t_strdup_vprintf(fmt, args));
@@ -114,7 +115,8 @@ static enum tool_exit count_all(struct export *export)
 
 	ret = export_store(&count);
 	if (ret == TOOL_DONE)
-		export->progress = export_progress_init(&count.counts);
+		export->progress = progress_init();
+	export->total = count.counts;
 	return ret;
 }
 
@@ -151,7 +153,7 @@ static enum tool_exit run(struct export *export)
 	    export_target_end(export->target) != TOOL_DONE)
 		ret = TOOL_IO;
 	if (export->progress != NULL)
-		export_progress_deinit(&export->progress);
+		progress_deinit(&export->progress);
 	if (ret != TOOL_DONE && interrupted == 0)
 		return ret;
 	summarize(export);

@@ -25,7 +25,9 @@ def pytest_configure(config):
                             "which would see no code of ours that it does "
                             "not see in other tests")
     config.addinivalue_line("markers", "one_storage: each of its other "
-                            "parameters with one storage format in turn")
+                            "parameters with one storage format in turn, "
+                            "instead of two")
+    config.addinivalue_line("markers", "all_storages: with all of them")
 
 
 def _kept_under_asan(items):
@@ -39,19 +41,22 @@ def _kept_under_asan(items):
 
 
 def _kept(items):
+    """Two storage formats of three: 2.4 has the third, and another one."""
     kept = {item.nodeid for item in items}
     tests = {}
     for item in items:
         callspec = getattr(item, "callspec", None)
-        if item.get_closest_marker("one_storage") and callspec and \
+        if not item.get_closest_marker("all_storages") and callspec and \
                 "storage" in callspec.params:
             test, _, others = item.nodeid.partition("[")
             others = others.replace(callspec.params["storage"], "", 1)
-            tests.setdefault(test, {}).setdefault(others, []).append(
+            count = 1 if item.get_closest_marker("one_storage") else 2
+            tests.setdefault((test, count), {}).setdefault(others, []).append(
                 item.nodeid)
-    for test, variations in tests.items():
+    for (test, count), variations in tests.items():
         for number, names in enumerate(variations.values()):
-            kept -= set(names) - {in_turn(names, number, test)}
+            kept -= set(names) - {in_turn(names, number + i, test)
+                                  for i in range(count)}
     return kept
 
 

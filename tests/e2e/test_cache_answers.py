@@ -15,6 +15,8 @@ from harness.compare import Pair, assert_same
 from harness.config import Setup
 from harness.wire import Imap
 
+pytestmark = pytest.mark.one_storage
+
 NAMES = ("Subject From To Cc", "sUbJeCt fRoM", "Message-ID References",
          "Received", "X-Many x-fold", "X-Absent", "Subject X-Absent Subject",
          "Date From To Cc Bcc Reply-To Sender Message-ID In-Reply-To",

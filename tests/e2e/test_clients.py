@@ -2,13 +2,13 @@
 """Programs that people use: curl, mbsync, Python's own clients, over TLS too."""
 
 import imaplib
-import os
 import poplib
 import subprocess
 
 import pytest
 
 from harness import corpus
+from harness.mbsync import mbsync as mailbox_sync
 from harness.seal import enrolled, open_all
 from harness.wire import Imap
 
@@ -87,36 +87,8 @@ def test_poplib_reads_all(filled):
     pop3.quit()
 
 
-MBSYNC = """
-IMAPStore far
-Host 127.0.0.1
-Port {port}
-User {user.name}
-Pass "{user.password}"
-SSLType IMAPS
-CertificateFile {server.base}/cert.pem
-
-MaildirStore near
-Path {folder}/mail/
-Inbox {folder}/mail/INBOX
-SubFolders Verbatim
-
-Channel all
-Far :far:
-Near :near:
-Patterns *
-Create Both
-Expunge Both
-SyncState *
-"""
-
-
 def mbsync(server, user, folder):
-    os.makedirs(folder / "mail", exist_ok=True)
-    path = folder / "mbsyncrc"
-    path.write_text(MBSYNC.format(server=server, user=user, folder=folder,
-                                  port=server.ports["imaps"]))
-    run("mbsync", "-c", str(path), "-a")
+    mailbox_sync(server, user, folder)
     return folder / "mail" / "INBOX"
 
 

@@ -28,7 +28,7 @@ from harness.wire import Imap, lmtp
 MESSAGE = b"Subject: hello\r\n\r\n" + b"body\r\n" * 2000
 COUNT = 2
 # Of the calls, one in so many. An odd number: EIO and ENOSPC take turns.
-STEP = 7
+STEP = 11
 NEW = "a new password"
 FAILED = "Input/output error|No space left"
 

@@ -15,12 +15,12 @@ import time
 
 import pytest
 
-from harness import age, corpus, disk
+from harness import age, corpus, disk, everything
 from harness.config import FORMATS, MAIL_UID, Setup
 from harness.rewrite import Store, finish
 from harness.sample import part
 from harness.server import dovecot_version
-from harness.wire import Imap, Lmtp, Pop3
+from harness.wire import Imap, Lmtp
 
 IS_2_3 = dovecot_version() < (2, 4)
 MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
@@ -88,27 +88,7 @@ def opened(store, key):
 
 
 def snapshot(store, user):
-    """All that clients and administrators see of a store."""
-    seen = []
-    with Imap(store.server, user) as imap:
-        for mailbox in ("INBOX", "Other"):
-            seen += imap.ok(f"STATUS {mailbox} (MESSAGES UIDNEXT UIDVALIDITY "
-                            "UNSEEN HIGHESTMODSEQ)").untagged
-            imap.ok("ENABLE CONDSTORE")
-            imap.ok(f"EXAMINE {mailbox}")
-            for command in (
-                    "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ "
-                    "X-GUID ENVELOPE BODYSTRUCTURE)",
-                    "UID FETCH 1:* BODY.PEEK[]", "THREAD REFS UTF-8 ALL",
-                    "SORT (SIZE) UTF-8 ALL", "GETQUOTAROOT INBOX"):
-                seen += sorted(imap.cmd(command).untagged)
-    seen.append(store.server.doveadm(
-        "fetch", "-u", user.name, "mailbox uid guid date.received date.saved "
-        "size.physical size.virtual pop3.uidl flags", "all").stdout)
-    with Pop3(store.server, user) as pop3:
-        for command in ("UIDL", "LIST", "STAT"):
-            seen.append(pop3.ok(command, command != "STAT"))
-    return [re.sub(rb"\[UNSEEN.*", b"", line) for line in seen]
+    return everything.seen(store.server, user)
 
 
 def make_store_with_everything(store):

@@ -11,6 +11,8 @@ from harness.seal import enrolled, open_all
 from harness.server import User
 from harness.wire import Imap, Lmtp, lmtp, quoted
 
+pytestmark = pytest.mark.one_storage
+
 MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
 LF = MESSAGE.replace(b"\r\n", b"\n")
 BIG = corpus.of_size(100000)

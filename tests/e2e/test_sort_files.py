@@ -15,6 +15,8 @@ from harness.doveadm import seal_user
 from harness.seal import enrolled
 from harness.wire import Imap
 
+pytestmark = pytest.mark.one_storage
+
 SORTS = tuple(f"SORT ({key}) UTF-8 ALL" for key in (
     "SUBJECT", "REVERSE SUBJECT", "FROM", "TO", "CC", "DISPLAYFROM",
     "DISPLAYTO", "FROM SUBJECT"))
@@ -149,7 +151,7 @@ def test_damage(ward):
         write(path, variant)
         ward.assert_order(number)
         assert len(read(path)) == len(whole)
-    complaints = ward.complaints()
+    complaints = ward.complaints(len(variants) - 1)
     # An empty one is as none.
     assert len(complaints) == len(variants) - 1
     assert all(len(lines) == 1 for lines in complaints.values())
@@ -167,7 +169,7 @@ def test_those_of_another_mailbox_and_user(ward):
     write(f"{folder}/dovecot.index.seal-sort-s", read(rank_file(
         other.user)))
     assert sort(ward.server, ward.user, "Work") == right
-    assert len(ward.complaints()) == 2
+    assert len(ward.complaints(2)) == 2
 
 
 def test_it_goes_with_its_mailbox(ward):

@@ -3,6 +3,7 @@
 
 import re
 import subprocess
+import time
 
 from . import cachefile
 from .seal import enrolled
@@ -90,8 +91,16 @@ class Ward:
             assert visit(self.server, self.user) == self.right, \
                 f"{what}{session}"
 
-    def complaints(self):
-        """{session: its lines of ours, but for what is mere information}"""
+    def complaints(self, at_least=0):
+        """{session: its lines of ours, but for what is mere information}, once
+        there are so many: the log lags behind."""
+        end = time.monotonic() + 60
+        while len(found := self._complaints()) < at_least and \
+                time.monotonic() < end:
+            time.sleep(0.05)
+        return found
+
+    def _complaints(self):
         sessions = {}
         for line in self.server.new_log().splitlines():
             match = re.search(rf"imap\({self.user.name}\)<\d+><([^>]+)>: "
