@@ -105,7 +105,9 @@ def messages(server, user):
 @pytest.mark.all_storages
 def test_there_and_back(plain, sealed, before, moved):
     source, words, as_before = before
-    texts = sorted(disk.contents(sealed, moved))
+    # mdbox drops what was expunged.
+    texts = sorted(content for content in disk.contents(sealed, moved)
+                   if b"will go" not in content)
     time.sleep(1.1)     # dates of inodes would show
     done = seal_user(sealed, moved, "mail")
     assert done.row["result"] == "sealed"
@@ -358,11 +360,13 @@ def test_verify_finds_damage(sealed, moved, at):
     done = seal_user(sealed, moved, "verify", password=moved.password,
                      check=False)
     assert done.code == DATAERR, done
-    # The wrapped key is what tells whose it is.
-    state = "foreign" if at == "header" else "damaged"
-    assert states(done)["INBOX", state] == (1, "6")
-    assert state == "foreign" or re.search(r"mailbox INBOX: UID 6: \w",
-                                           done.err)
+    found = states(done)
+    if at == "header" and ("INBOX", "foreign") in found:
+        # The wrapped key is what tells whose it is.
+        assert found["INBOX", "foreign"] == (1, "6")
+    else:
+        assert found["INBOX", "damaged"] == (1, "6")
+        assert re.search(r"mailbox INBOX: UID 6: \w", done.err)
     done = seal_user(sealed, moved, "verify", check=False)
     assert done.code in (0, DATAERR)
     # Without a key a flipped bit is not seen, a cut may be.
