@@ -4,6 +4,7 @@
 #include "imap-commands.h"
 #include "ioloop.h"
 #include "module-context.h"
+#include "mail/catch-up.h"
 #include "mail/mail-seal-user.h"
 #include "imap-mail-seal-private.h"
 
@@ -55,6 +56,7 @@ static void bye_client_destroy(struct client *client, const char *reason)
 	struct bye_client *bclient = BYE_CONTEXT(client);
 
 	timeout_remove(&bclient->to_bye);
+	mail_seal_user_catch_up_pause(client->user);
 	bclient->module_ctx.super.destroy(client, reason);
 }
 

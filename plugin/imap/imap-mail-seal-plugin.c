@@ -2,6 +2,7 @@
 
 #include "imap-common.h"
 #include "module-dir.h"
+#include "mail/catch-up.h"
 #include "mail/mail-seal-user.h"
 #include "imap-mail-seal-private.h"
 
@@ -29,6 +30,18 @@ static void answer_no_on_failure(struct client *client)
 	client->set = set;
 }
 
+/* Implements mail_seal_idle_t. */
+static bool is_idle(void *context)
+{
+	const struct client *client = context;
+	const struct client_command_context *cmd = client->command_queue;
+
+	return !client->disconnected &&
+		(cmd == NULL || (cmd->next == NULL && cmd->name != NULL &&
+				 strcasecmp(cmd->name, "IDLE") == 0 &&
+				 cmd->state == CLIENT_COMMAND_STATE_WAIT_INPUT));
+}
+
 static void imap_mail_seal_client_created(struct client **client)
 {
 	struct mail_user *user = (*client)->user;
@@ -41,6 +54,7 @@ static void imap_mail_seal_client_created(struct client **client)
 	if (mail_seal_user_is_sealed(user)) {
 		answer_no_on_failure(*client);
 		imap_mail_seal_bye_client_created(*client);
+		mail_seal_user_catch_up(user, is_idle, *client);
 	}
 	if (next_hook_client_created != NULL)
 		next_hook_client_created(client);

@@ -39,6 +39,8 @@ struct mail_seal_user {
 	struct file_keys *file_keys;
 	/* Files rewritten in this process that have further links, or NULL. */
 	struct rewrite_links *rewrite_links;
+	/* Sealing what arrived before there was a key, or NULL. */
+	struct catch_up *catch_up;
 	/* The sentence for the client if unlocking failed, else NULL. */
 	const char *locked_text;
 
@@ -159,6 +161,9 @@ int mail_seal_refresh(struct mail_user *user, bool now, const char **error_r);
 bool mail_seal_has_lost_keys(const struct mail_seal_user *suser);
 
 /* mail-seal-transaction.c */
+/* A message of this owner is stored plain, as there is no key yet. */
+void mail_seal_transaction_add_plain(struct mailbox_transaction_context *t,
+				     struct mail_user *owner);
 /* A message of this owner is saved or copied. The transaction will fail if the
    owner's recipients are others when it's committed. */
 void mail_seal_transaction_add(struct mailbox_transaction_context *t,

@@ -126,7 +126,7 @@ int mail_seal_save_begin(struct mail_save_context *ctx, struct istream *input)
 {
 	struct mailbox *box = ctx->transaction->box;
 	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(box);
-	struct mail_user *owner;
+	struct mail_user *owner = NULL;
 	int ret;
 
 	T_BEGIN {
@@ -139,6 +139,10 @@ int mail_seal_save_begin(struct mail_save_context *ctx, struct istream *input)
 		} else if (ret == 0) {
 			ret = sbox->module_ctx.super.save_begin(ctx, input);
 			sbox->saving_plain = TRUE;
+			if (owner != NULL) {
+				mail_seal_transaction_add_plain(
+					ctx->transaction, owner);
+			}
 		}
 	} T_END;
 	return ret;

@@ -3,6 +3,7 @@
 #include "lib.h"
 #include "dbox-save.h"
 #include "mail-seal-private.h"
+#include "plain-state.h"
 
 /* What is saved and copied in a transaction counts only when it's committed: the
    keyring must then still be the one that it was sealed by. */
@@ -13,9 +14,11 @@
 
 struct mail_seal_transaction {
 	union mailbox_transaction_module_context module_ctx;
-	/* Whose recipients they were, and which. */
+	/* Whose recipients they were, and which; NULL if nothing was sealed. */
 	struct mail_user *owner;
 	unsigned int recipients_serial;
+	/* Whose messages were stored plain, or NULL. */
+	struct mail_user *plain_owner;
 };
 
 static MODULE_CONTEXT_DEFINE_INIT(mail_seal_transaction_module,
@@ -23,17 +26,33 @@ static MODULE_CONTEXT_DEFINE_INIT(mail_seal_transaction_module,
 #define TRANSACTION_CONTEXT(obj) \
 	MODULE_CONTEXT(obj, mail_seal_transaction_module)
 
+static struct mail_seal_transaction *
+get_context(struct mailbox_transaction_context *t)
+{
+	struct mail_seal_transaction *st = TRANSACTION_CONTEXT(t);
+
+	if (st == NULL) {
+		st = i_new(struct mail_seal_transaction, 1);
+		MODULE_CONTEXT_SET(t, mail_seal_transaction_module, st);
+	}
+	return st;
+}
+
+void mail_seal_transaction_add_plain(struct mailbox_transaction_context *t,
+				     struct mail_user *owner)
+{
+	get_context(t)->plain_owner = owner;
+}
+
 void mail_seal_transaction_add(struct mailbox_transaction_context *t,
 			       struct mail_user *owner)
 {
 	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(owner);
-	struct mail_seal_transaction *st = TRANSACTION_CONTEXT(t);
+	struct mail_seal_transaction *st = get_context(t);
 
 	/* What the first message was sealed by is good for all. */
-	if (st != NULL)
+	if (st->owner != NULL)
 		return;
-	st = i_new(struct mail_seal_transaction, 1);
-	MODULE_CONTEXT_SET(t, mail_seal_transaction_module, st);
 	st->owner = owner;
 	st->recipients_serial = suser->recipients_serial;
 }
@@ -44,6 +63,8 @@ check_recipients(const struct mail_seal_transaction *st, const char **error_r)
 {
 	struct mail_seal_user *suser;
 
+	if (st->owner == NULL)
+		return 0;
 	suser = MAIL_SEAL_USER_CONTEXT(st->owner);
 	if (mail_seal_refresh(st->owner, FALSE, error_r) < 0)
 		return -1;
@@ -82,11 +103,33 @@ fail_commit(struct mailbox_transaction_context *t, const char *client_text,
 	return -1;
 }
 
+/* Said before and after, a session that looks through the store can't miss it,
+   whether it comes in between or this process is killed there. */
+static int
+commit_and_tell(struct mailbox_transaction_context *t,
+		struct mail_user *plain_owner,
+		struct mail_transaction_commit_changes *changes_r)
+{
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(t->box);
+	int ret;
+
+	if (plain_owner == NULL)
+		return sbox->module_ctx.super.transaction_commit(t, changes_r);
+	T_BEGIN {
+		plain_state_change(plain_owner);
+	} T_END;
+	ret = sbox->module_ctx.super.transaction_commit(t, changes_r);
+	T_BEGIN {
+		plain_state_change(plain_owner);
+	} T_END;
+	return ret;
+}
+
 int mail_seal_transaction_commit(struct mailbox_transaction_context *t,
 				 struct mail_transaction_commit_changes *changes_r)
 {
-	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(t->box);
 	struct mail_seal_transaction *st = TRANSACTION_CONTEXT(t);
+	struct mail_user *plain_owner = st == NULL ? NULL : st->plain_owner;
 	const char *error;
 	int ret;
 
@@ -99,7 +142,7 @@ int mail_seal_transaction_commit(struct mailbox_transaction_context *t,
 			"several could not be saved, and sdbox would not keep "
 			"the others");
 	}
-	return sbox->module_ctx.super.transaction_commit(t, changes_r);
+	return commit_and_tell(t, plain_owner, changes_r);
 }
 
 void mail_seal_transaction_rollback(struct mailbox_transaction_context *t)

@@ -4,11 +4,21 @@
 #include "array.h"
 #include "mail-namespace.h"
 #include "mail/mail-seal-user.h"
+#include "catch-up-private.h"
 #include "rewrite-private.h"
 #include "mail/unlock-fd.h"
 
 struct mail_seal_user_module mail_seal_user_module =
 	MODULE_CONTEXT_INIT(&mail_user_module_register);
+
+static void mail_seal_user_deinit_pre(struct mail_user *user)
+{
+	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);
+
+	if (suser->catch_up != NULL)
+		catch_up_deinit(&suser->catch_up);
+	suser->module_ctx.super.deinit_pre(user);
+}
 
 static void mail_seal_user_deinit(struct mail_user *user)
 {
@@ -32,6 +42,7 @@ void mail_seal_user_created(struct mail_user *user)
 	suser = p_new(user->pool, struct mail_seal_user, 1);
 	suser->module_ctx.super = *v;
 	user->vlast = &suser->module_ctx.super;
+	v->deinit_pre = mail_seal_user_deinit_pre;
 	v->deinit = mail_seal_user_deinit;
 	p_array_init(&suser->recipients, user->pool, 1);
 	MODULE_CONTEXT_SET(user, mail_seal_user_module, suser);
