@@ -62,6 +62,11 @@ class Store:
         return path
 
     def command(self, mode, identities=None, sleep=0, stop=0, user=None):
+        """MODE of rewrite-module.c; or "seal mail" and "seal unseal", which are
+        the commands themselves, with the userdb's identity."""
+        if " " in mode:
+            return ["doveadm", "-c", self.server.config_file, *mode.split(),
+                    "-u", (user or self.user).name]
         return ["doveadm", "-c", self.server.config_file, "seal-rewrite-test",
                 "-u", (user or self.user).name, mode,
                 identities or self.identities, str(sleep), str(stop)]
@@ -69,7 +74,7 @@ class Store:
     def start(self, mode, env=None, **options):
         return subprocess.Popen(
             self.command(mode, **options), stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
             env=env or sanitizer.environment())
 
     def run(self, mode, **options):
