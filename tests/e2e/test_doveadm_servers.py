@@ -162,6 +162,25 @@ def test_http_api(server):
     assert not os.path.exists(keyring.path(user))
 
 
+def test_http_api_for_stored_mail(server):
+    """An unseal without a secret is refused; masks are a list."""
+    server.allow_log("no identity is at hand|1 are plain")
+    user = enrolled(server)
+    lmtp(server, [user], b"Subject: hello\r\n\r\nbody\r\n")
+    code, [row] = http(server, "sealMail", user=user.name)
+    assert code == 0 and int(row["unchanged"]) == 1
+    assert http(server, "sealUnseal", user=user.name)[0] == USAGE
+    code, [row] = http(server, "sealUnseal", user=user.name,
+                       password=user.password, mailboxMask=["INB*"])
+    assert code == 0 and int(row["unsealed"]) == 1
+    assert http(server, "sealVerify", user=user.name)[0] == DATAERR
+    code, rows = http(server, "sealVerify", user=user.name,
+                      mailboxMask=["INBOX"], allowPlain=True)
+    assert (code, rows[0]["state"], rows[0]["uids"]) == (0, "plain", "1")
+    code, [row] = http(server, "sealMail", user=user.name, maxRate="1M")
+    assert code == 0 and int(row["sealed"]) == 1
+
+
 @pytest.mark.parametrize("code, command, parameters", [
     (NOPERM, "sealPassword", {"oldPassword": "wrong one", "password": NEW}),
     (DATAERR, "sealPassword", {"oldPassword": "correct horse",
