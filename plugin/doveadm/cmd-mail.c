@@ -46,11 +46,6 @@ struct rewriting {
 	uoff_t max_rate;
 };
 
-static void print_number_header(const char *name)
-{
-	doveadm_print_header(name, name, DOVEADM_PRINT_HEADER_FLAG_NUMBER);
-}
-
 static bool is_unseal(const struct seal_cmd_context *cmd)
 {
 	return strcmp(cmd->ctx.cmd->name, "seal unseal") == 0;
@@ -77,13 +72,18 @@ static void start_mail(struct seal_cmd_context *cmd)
 	uoff_t rate;
 
 	doveadm_print_header_simple("result");
-	print_number_header(is_unseal(cmd) ? "unsealed" : "sealed");
-	print_number_header(is_unseal(cmd) ? "unsealed_bytes" : "sealed_bytes");
-	print_number_header("unchanged");
-	print_number_header("foreign");
-	print_number_header("damaged");
-	print_number_header("gone");
-	print_number_header("failed");
+	if (is_unseal(cmd)) {
+		seal_print_number_header("unsealed");
+		seal_print_number_header("unsealed_bytes");
+	} else {
+		seal_print_number_header("sealed");
+		seal_print_number_header("sealed_bytes");
+	}
+	seal_print_number_header("unchanged");
+	seal_print_number_header("foreign");
+	seal_print_number_header("damaged");
+	seal_print_number_header("gone");
+	seal_print_number_header("failed");
 	if (!cmd->failed && get_max_rate(cmd, &rate, &error) < 0)
 		seal_cmd_fail_start(cmd, EX_USAGE, error);
 }

@@ -19,11 +19,6 @@ struct rotate {
 	const char *recipient;
 };
 
-static void print_number_header(const char *name)
-{
-	doveadm_print_header(name, name, DOVEADM_PRINT_HEADER_FLAG_NUMBER);
-}
-
 static void start_rotate(struct seal_cmd_context *cmd)
 {
 	doveadm_print_header_simple("result");
@@ -31,11 +26,11 @@ static void start_rotate(struct seal_cmd_context *cmd)
 	if (strcmp(cmd->ctx.cmd->name, "seal rotate") == 0 &&
 	    !seal_cmd_flag(cmd, "reseal"))
 		return;
-	print_number_header("resealed");
-	print_number_header("resealed_bytes");
-	print_number_header("unchanged");
-	print_number_header("plain");
-	print_number_header("failed");
+	seal_print_number_header("resealed");
+	seal_print_number_header("resealed_bytes");
+	seal_print_number_header("unchanged");
+	seal_print_number_header("plain");
+	seal_print_number_header("failed");
 }
 
 static int apply_rotate(struct seal_change *change, const char **error_r)

@@ -35,20 +35,13 @@ struct status {
 	bool printed;
 };
 
-static void print_number_header(const char *name)
-{
-	doveadm_print_header(name, name,
-			     DOVEADM_PRINT_HEADER_FLAG_RIGHT_JUSTIFY |
-			     DOVEADM_PRINT_HEADER_FLAG_NUMBER);
-}
-
 static void start_status(struct seal_cmd_context *cmd)
 {
 	unsigned int i;
 
 	for (i = 0; i < N_ELEMENTS(columns); i++) {
 		if (i >= FIRST_NUMBER && i <= LAST_NUMBER)
-			print_number_header(columns[i]);
+			seal_print_number_header(columns[i]);
 		else
 			doveadm_print_header_simple(columns[i]);
 	}
@@ -56,7 +49,7 @@ static void start_status(struct seal_cmd_context *cmd)
 		return;
 	for (i = 0; i < N_ELEMENTS(count_columns); i++) {
 		if (i >= FIRST_COUNT)
-			print_number_header(count_columns[i]);
+			seal_print_number_header(count_columns[i]);
 		else
 			doveadm_print_header_simple(count_columns[i]);
 	}

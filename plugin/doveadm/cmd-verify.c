@@ -44,17 +44,12 @@ struct verify {
 	ARRAY(struct group) groups;
 };
 
-static void print_number_header(const char *name)
-{
-	doveadm_print_header(name, name, DOVEADM_PRINT_HEADER_FLAG_NUMBER);
-}
-
 static void start_verify(struct seal_cmd_context *cmd ATTR_UNUSED)
 {
 	doveadm_print_header_simple("mailbox");
 	doveadm_print_header_simple("state");
-	print_number_header("messages");
-	print_number_header("bytes");
+	seal_print_number_header("messages");
+	seal_print_number_header("bytes");
 	doveadm_print_header_simple("recipient");
 	doveadm_print_header_simple("oldest");
 	doveadm_print_header_simple("newest");

@@ -191,6 +191,13 @@ void seal_require_new_password(struct seal_cmd_context *cmd)
 	}
 }
 
+void seal_print_number_header(const char *name)
+{
+	doveadm_print_header(name, name,
+			     DOVEADM_PRINT_HEADER_FLAG_RIGHT_JUSTIFY |
+			     DOVEADM_PRINT_HEADER_FLAG_NUMBER);
+}
+
 void seal_start_result(struct seal_cmd_context *cmd ATTR_UNUSED)
 {
 	doveadm_print_header_simple("result");

@@ -56,6 +56,9 @@ seal_cmd_str(const struct seal_cmd_context *cmd, const char *name);
 const char *const *
 seal_cmd_array(const struct seal_cmd_context *cmd, const char *name);
 
+/* For start(): a column of numbers. */
+void seal_print_number_header(const char *name);
+
 /* For start(): set an option as if it had been given. */
 void seal_cmd_set_str(struct seal_cmd_context *cmd, const char *name,
 		      const char *value);

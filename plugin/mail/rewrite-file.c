@@ -237,7 +237,7 @@ void rewrite_files(struct rewrite_context *ctx)
 {
 	ARRAY_TYPE(uint32_t) uids;
 
-	T_BEGIN {
+	if (ctx->last_uid == 0) T_BEGIN {
 		cleanup(ctx);
 	} T_END;
 	i_array_init(&ctx->old_paths, OLD_MAX_COUNT);

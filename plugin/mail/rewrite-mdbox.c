@@ -57,6 +57,9 @@ static void rewrite_file_ids(struct mdbox_rewrite *rewrite)
 				"it is: %s", file_id, rewrite->error);
 			seq_range_array_add(&rewrite->failed_file_ids,
 					    file_id);
+			/* Nobody looks what is left. */
+			if (ctx->step)
+				ctx->counts->failed++;
 		}
 		if (ctx->progress != NULL &&
 		    !ctx->progress(ctx->counts, ctx->progress_context))

@@ -191,6 +191,18 @@ static int get_keys(struct rewrite_context *ctx, struct mail_user *owner,
 		check_recipients(ctx, error_r) : 0;
 }
 
+/* After the first step it was synced already, and the messages that came since
+   have UIDs behind it. */
+static int open_box(struct rewrite_context *ctx, const char **error_r)
+{
+	if (ctx->last_uid == 0)
+		return stored_mail_sync(ctx->box, error_r);
+	if (mailbox_open(ctx->box) == 0)
+		return 0;
+	*error_r = mailbox_get_last_internal_error(ctx->box, NULL);
+	return -1;
+}
+
 static int
 rewrite_init(struct rewrite_context *ctx, const char **error_r)
 {
@@ -201,7 +213,7 @@ rewrite_init(struct rewrite_context *ctx, const char **error_r)
 		return -1;
 	}
 	ctx->suser = MAIL_SEAL_USER_CONTEXT(owner);
-	if (stored_mail_sync(ctx->box, error_r) < 0 ||
+	if (open_box(ctx, error_r) < 0 ||
 	    stored_mail_get_format(ctx->box, &ctx->format, error_r) < 0)
 		return -1;
 	return get_keys(ctx, owner, error_r);

@@ -233,3 +233,26 @@ def indexes(user):
         with open(path, "rb") as file:
             found += file.read()
     return found
+
+
+def test_full_disk(server):
+    """It is left for another session, and said."""
+    user = server.user()
+    server.allow_log("No space left|Error|Warning")
+    with disk.small_disk(user, "4M") as fill:
+        for number in range(5):
+            lmtp(server, [user], message(10 + number))
+        seal_user(server, user, "enroll", password=user.password)
+        fill(4096)
+        with Imap(server, user) as imap:
+            imap.cmd("SELECT INBOX")
+            time.sleep(0.5)
+        server.expect_log("mail_seal: .*No space left")
+        assert plain_left(server, user) > 0
+        assert not none_left(user)
+        os.unlink(f"{user.home}/filler")
+        with Imap(server, user) as imap:
+            imap.select()
+            wait_until_sealed(server, user)
+            wait_for_note(user)
+            assert len(imap.uids()) == 5
