@@ -61,6 +61,14 @@ python_testsuite() {
 	esac
 }
 
+# The backend of fts that is tested: RELEASE
+fts_backend() {
+	case $1 in
+	12) echo dovecot-lucene ;;
+	13) echo dovecot-flatcurve ;;
+	esac
+}
+
 is_installed() {
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = \
 		installed ]

@@ -385,22 +385,24 @@ cache_mail_get_special(struct mail *mail, enum mail_fetch_field field,
 			get_special(mail, field, value_r));
 }
 
-/* Core has nothing to do, as nothing comes into its own cache. */
+/* Core has nothing to do, as nothing comes into its own cache, but fts indexes
+   the message here. */
 static int cache_mail_precache(struct mail *mail)
 {
 	struct cache_mail *cmail = cache_mail_get(mail);
 	const char *structure;
 
-	if (!cache_mail_activate(mail, cmail)) {
+	if (cache_mail_activate(mail, cmail)) {
+		/* This reads all of the message. As in core, the next one can
+		   be cached if this can't. */
+		if (cache_mail_get_special(mail, MAIL_FETCH_IMAP_BODYSTRUCTURE,
+					   &structure) < 0)
+			return 0;
+	} else {
 		cache_mail_prepare(mail, cmail);
-		return cache_mail_answered(mail, cmail,
-			cmail->module_ctx.super.precache(mail));
 	}
-	/* This reads all of the message. As in core, the next one can be
-	   cached if this can't. */
-	(void)cache_mail_get_special(mail, MAIL_FETCH_IMAP_BODYSTRUCTURE,
-				     &structure);
-	return 0;
+	return cache_mail_answered(mail, cmail,
+				   cmail->module_ctx.super.precache(mail));
 }
 
 static void

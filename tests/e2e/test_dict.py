@@ -14,6 +14,7 @@ from harness import age, disk, keyring
 from harness.config import MAIL_UID, Setup
 from harness.dict import TIMEOUT_SECONDS, Postgres, Redis, Sqlite, wait_until
 from harness.doveadm import seal_user
+from harness.dsync import by_password, dsync
 from harness.seal import enrol
 from harness.server import dovecot_version
 from harness.wire import Imap, Lmtp, Pop3, lmtp
@@ -159,6 +160,51 @@ def stored(store, user):
         return store.get(user)
     return store.sql(f"SELECT keyring FROM mail_seal WHERE username = "
                      f"'{user.name}';")
+
+
+def moved_mail(one, here, two, there):
+    """Mail that is made at one and moved to two: what the stock age opens."""
+    with Imap(one, here) as imap:
+        imap.append(MESSAGE)
+    dsync("backup", one, here, two, there, **by_password(one, here))
+    assert reads(two, there)
+    return disk.contents(two, there)
+
+
+def test_mail_moves_between_nodes(serve, redis):
+    """The keyring is there already, and the only one."""
+    one, two = pair_of(serve, redis)
+    here, there = user_of(one, two)
+    enrol(one, here)
+    before = redis.dump(here)
+    content, = moved_mail(one, here, two, there)
+    identity = keyring.open_password_slot(redis.get(here), here.password)
+    assert age.open_(identity, content).endswith(b"\nbody\n")
+    assert redis.dump(here) == before
+    assert not os.path.exists(keyring.path(there))
+    assert enrolments(one, two) == 1
+
+
+@ALL
+def test_keyring_leaves_the_dict(serve, store):
+    """As a file, for a server without a dict: what the database's own program
+    prints, with an empty line more."""
+    one, _ = pair_of(serve, store)
+    two = serve(Setup())
+    here = one.user(f"leaves-{next_number()}@example.com")
+    there = two.user(here.name)
+    enrol(one, here)
+    text = stored(store, here) + "\n"
+    assert text.endswith("\n\n")
+    put_keyring(there, text)
+    content, = moved_mail(one, here, two, there)
+    identity = keyring.open_password_slot(text, here.password)
+    assert age.open_(identity, content).endswith(b"\nbody\n")
+    assert keyring.read(there) == text and enrolments(two) == 0
+    seal_user(two, there, "slot add", "--label", "another",
+              password=[there.password, "another one"])
+    assert keyring.open_password_slot(keyring.read(there),
+                                      "another one") == identity
 
 
 @ALL

@@ -65,15 +65,21 @@ def purge(server, user):
         server.doveadm("purge", "-u", user.name)
 
 
-def listing(server, user):
+def listing(server, user, fields=FIELDS, mailbox="*"):
     """What doveadm tells of every message."""
-    output = server.doveadm("-f", "json", "fetch", "-u", user.name, FIELDS,
-                            "mailbox", "*", "all").stdout
+    output = server.doveadm("-f", "json", "fetch", "-u", user.name, fields,
+                            "mailbox", mailbox, "all").stdout
     rows = json.loads(output)
     for row in rows:
         # Of the session that looks.
         row["flags"] = row["flags"].replace("\\Recent", "").strip()
     return sorted(rows, key=lambda row: (row["mailbox"], int(row["uid"])))
+
+
+def numbers(server, user):
+    """What is kept of a message without looking into it."""
+    return listing(server, user,
+                   "mailbox mailbox-guid uid guid flags date.received")
 
 
 def mailboxes(server, user):
@@ -198,10 +204,13 @@ def test_nothing_is_lost_without_an_identity(plain, sealed):
     assert disk.contents(sealed, user) == before
 
 
-def without_numbers(rows):
+NUMBERS = ("uid", "guid", "mailbox-guid")
+
+
+def without_numbers(rows, names=NUMBERS):
     """What was made twice, for stores that were filled one by one."""
     return sorted(tuple(value for name, value in row.items()
-                        if name not in ("uid", "guid", "mailbox-guid"))
+                        if name not in names)
                   for row in rows)
 
 
@@ -254,22 +263,24 @@ def maildir(home, messages):
     return folder
 
 
-def test_import_of_a_maildir(sealed):
-    user = enrolled(sealed)
-    folder = maildir(user.home, MESSAGES)
-    sealed.doveadm("import", "-u", user.name, f"maildir:{folder}", "Old",
-                   "all")
-    assert sorted(open_all(sealed, user)) == \
+def test_import_of_a_maildir(plain, sealed):
+    reference, (user, key) = plain.user(), holder(sealed)
+    for server, target in ((plain, reference), (sealed, user)):
+        folder = maildir(target.home, MESSAGES)
+        server.doveadm("import", "-u", target.name, f"maildir:{folder}",
+                       "Old", "all")
+    assert sorted(open_all(sealed, user, key.identity)) == \
         sorted(message.replace(b"\r\n", b"\n") for message in MESSAGES)
-    with Imap(sealed, user) as imap:
-        imap.select("Old/INBOX")
-        assert sorted(map(imap.body, imap.uids())) == sorted(MESSAGES)
+    rows = listing(sealed, user)
+    assert [row["flags"] for row in rows] == ["\\Seen"] * len(MESSAGES)
+    assert without_numbers(rows) == without_numbers(listing(plain, reference))
 
 
 @pytest.mark.parametrize("verb", ["copy", "move"])
 def test_between_users(sealed, verb):
     (user, key), (other, other_key) = holder(sealed), holder(sealed)
     fill(sealed, user)
+    before = listing(sealed, user, mailbox="Other/Deep")
     sealed.doveadm(verb, "-u", other.name, "INBOX", "user", user.name,
                    "mailbox", "Other/Deep", "all")
     purge(sealed, user)
@@ -277,6 +288,9 @@ def test_between_users(sealed, verb):
         sorted(message.replace(b"\r\n", b"\n") for message in MESSAGES)
     left = len(open_all(sealed, user, key.identity))
     assert left == (MESSAGES_LEFT if verb == "copy" else 3)
+    apart = (*NUMBERS, "mailbox")
+    assert without_numbers(listing(sealed, other), apart) == \
+        without_numbers(before, apart)
 
 
 @pytest.mark.parametrize("verb", ["copy", "move"])
@@ -372,6 +386,7 @@ def test_mail_crypt_to_sealed(serve, storage):
     dsync("backup", source, user, sealed, copy,
           before=("-o", f"{setting}={secret}"))
     assert mailboxes(source, user) == mailboxes(sealed, copy)
+    assert numbers(source, user) == numbers(sealed, copy)
     with Imap(sealed, copy) as imap:
         imap.select("Other/Deep")
         assert [imap.body(uid) for uid in imap.uids()] == MESSAGES

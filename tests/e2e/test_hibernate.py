@@ -129,8 +129,12 @@ service {name} {{
 
 @pytest.fixture
 def shared(serve, storage):
+    return one_process(serve, storage)
+
+
+def one_process(serve, storage, more=""):
     return serve(Setup(
-        storage=storage,
+        storage=storage, extra=more,
         extra_23=SHARED.replace("{count}", "service_count = 0"),
         extra_24=SHARED.replace("{count}", "restart_request_count = 1000")))
 
@@ -189,29 +193,92 @@ def test_later_sessions_begin_locked(shared):
         assert reply.status == "NO" and b"[UNAVAILABLE]" in reply.text
 
 
+def identity_of(user):
+    return re.search(r"AGE-SECRET-KEY-1\w+", keyring.identity(user)).group()
+
+
+def secrets_of(server, user):
+    """The identity as a number, what opens the cache of INBOX, and what opens
+    the second message."""
+    identity = identity_of(user)
+    sealed = disk.contents(server, user)[1]
+    guid = server.doveadm("-f", "flow", "mailbox", "status", "-u", user.name,
+                          "guid", "INBOX").stdout
+    return (memory.identity_bytes(identity),
+            memory.cache_key(identity,
+                             guid.decode().strip().rpartition("=")[2]),
+            memory.file_key(identity, sealed),
+            memory.payload_key(identity, sealed))
+
+
+def in_use(pid, secrets):
+    """The message's keys only while it is being opened, or some time after."""
+    return all(memory.holds(pid, *secrets[:2]))
+
+
+def wiped(pid, secrets):
+    return not any(memory.holds(pid, *secrets))
+
+
 def test_no_key_stays_in_the_process(shared):
     """It goes on to serve others, without what it knew of the first."""
     server = shared
     user = enrolled(server)
     fill(server, user)
-    identity = re.search(r"AGE-SECRET-KEY-1\w+",
-                         keyring.identity(user)).group()
-    secrets = (identity.encode(), memory.identity_bytes(identity),
-               memory.file_key(identity, disk.contents(server, user)[1]))
+    secrets = secrets_of(server, user)
+    text = identity_of(user).encode()
     with Imap(server, user) as imap:
         imap.select()
         assert imap.body(2) == BIG
         pid = last_process(server, user)
-        assert memory.holds(pid, *secrets) == [False, True, True]
+        assert in_use(pid, secrets)
+        assert memory.holds(pid, text, secrets[2]) == [False, True]
         imap.ok("LOGOUT")
     with Imap(server, enrolled(server)) as imap:
         imap.ok("NOOP")
-        assert memory.holds(pid, *secrets) == [False] * 3
+        assert wiped(pid, secrets)
+    pop3 = Pop3(server, user)
+    pop3.ok("RETR 2", True)
+    pid = last_process(server, user)
+    assert in_use(pid, secrets[:1])
+    pop3.ok("QUIT")
+    pop3.close()
+    other = Pop3(server, enrolled(server))
+    assert last_process(server, user) == pid and wiped(pid, secrets)
+    other.close()
     lmtp(server, [user], MESSAGE)
     stored = disk.contents(server, user)[-1]
     pid = int(re.findall(r"lmtp\((\d+)\)", server.new_log())[-1])
     assert os.path.exists(f"/proc/{pid}")
-    assert memory.holds(pid, memory.file_key(identity, stored)) == [False]
+    assert memory.holds(pid, memory.file_key(identity_of(user), stored)) == \
+        [False]
+
+
+def test_a_session_that_hibernates_leaves_no_key(serve, storage):
+    """In a process that goes on for others, and to which it comes back."""
+    server = one_process(serve, storage, HIBERNATE)
+    user, thief = enrolled(server), enrolled(server)
+    fill(server, user)
+    fill(server, thief, MESSAGE)
+    give(server, user, thief)
+    secrets = secrets_of(server, user)
+    server.allow_log(OUR_LOG)
+    with Imap(server, user) as imap, Imap(server, thief) as other:
+        imap.select()
+        assert imap.body(2) == BIG
+        pid = last_process(server, user)
+        assert pid == last_process(server, thief) and in_use(pid, secrets)
+        tag = imap.start("IDLE")
+        assert imap.answer().startswith(b"+ ")
+        end = time.monotonic() + 60
+        while not wiped(pid, secrets):
+            assert time.monotonic() < end, "keys stay in the process"
+            time.sleep(0.1)
+        other.select()
+        assert other.cmd("FETCH 1 BODY.PEEK[]").status == "NO"
+        assert wake(imap, tag).status == "OK"
+        assert imap.body(2) == BIG and in_use(pid, secrets)
+        assert other.cmd("FETCH 1 BODY.PEEK[]").status == "NO"
 
 
 def test_doveadm_keeps_users_apart(sealed, tmp_path):

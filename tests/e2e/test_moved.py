@@ -23,6 +23,7 @@ from harness.wire import Imap, lmtp
 FOLDER = os.environ.get("MAIL_SEAL_MOVED")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="no store to move")
 
+FLAGS = (r"\Seen word", r"\Flagged \Answered", r"\Draft", "")
 SIZES = (500, corpus.CHUNK - 1, corpus.CHUNK + 1, 300000)
 
 
@@ -32,24 +33,36 @@ def own(path):
             os.chown(name, MAIL_UID, MAIL_UID)
 
 
+def listed(server, user):
+    """What is kept of a message beside its content."""
+    output = server.doveadm(
+        "-f", "json", "fetch", "-u", user.name,
+        "uid guid mailbox-guid flags date.received", "mailbox", "INBOX",
+        "all").stdout
+    return json.loads(output)
+
+
 def bring_in(storage, user):
-    """What the run before left: the home, and the messages in it."""
+    """What the run before left: the home, the messages in it, and what was
+    listed of them."""
     kept = f"{FOLDER}/{storage}"
     if not os.path.exists(kept):
-        return []
+        return [], []
     shutil.rmtree(user.home)
     shutil.copytree(f"{kept}/home", user.home, symlinks=True)
     own(user.home)
     with open(f"{kept}/messages.json", encoding="ascii") as file:
-        return [text.encode("ascii") for text in json.load(file)]
+        texts, rows = json.load(file)
+    return [text.encode("ascii") for text in texts], rows
 
 
-def take_out(storage, user, messages):
+def take_out(storage, user, messages, rows):
     kept = f"{FOLDER}/{storage}"
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(user.home, f"{kept}/home", symlinks=True)
     with open(f"{kept}/messages.json", "w", encoding="ascii") as file:
-        json.dump([message.decode("ascii") for message in messages], file)
+        json.dump(([message.decode("ascii") for message in messages], rows),
+                  file)
 
 
 def new_messages():
@@ -69,13 +82,14 @@ def test_dsync_from_what_other_version_wrote(own_server, storage):
         pytest.skip("this is the first run")
     server = own_server(Setup(storage=FORMATS[FORMATS.index(storage) - 1]))
     user = server.user("migrated")
-    messages = bring_in(storage, user)
+    messages, rows = bring_in(storage, user)
     os.rename(f"{user.home}/mail", f"{user.home}/old")
     setting = ("plugin/" if server.version < (2, 4) else "") + \
         "mail_seal_unlock_fd=0"
     server.doveadm("-o", setting, "backup", "-R", "-u", user.name,
                    f"{storage}:{user.home}/old",
                    stdin=user.password.encode() + b"\n")
+    assert listed(server, user) == rows
     with Imap(server, user) as imap:
         assert read_all(imap) == messages
     assert len(open_all(server, user)) == len(messages)
@@ -85,11 +99,13 @@ def test_dsync_from_what_other_version_wrote(own_server, storage):
 def test_other_version_wrote_it(own_server, storage):
     server = own_server(Setup(storage=storage))
     user = server.user("moved")
-    messages = bring_in(storage, user)
+    messages, rows = bring_in(storage, user)
+    if rows:
+        assert listed(server, user) == rows
     with Imap(server, user) as imap:
         assert read_all(imap) == messages
-        for message in new_messages():
-            imap.append(message)
+        for message, flags in zip(new_messages(), FLAGS):
+            imap.append(message, flags=flags, date=corpus.DATE)
             messages.append(message)
     # Sealed to the recipient of a keyring that the other version made.
     lmtp(server, [user], b"Subject: delivered\r\n\r\nbody\r\n")
@@ -100,8 +116,10 @@ def test_other_version_wrote_it(own_server, storage):
         imap.ok("STORE %d FLAGS.SILENT \\Deleted" % (len(messages) + 1))
         imap.ok("EXPUNGE")
         imap.ok("LOGOUT")
+    rows = listed(server, user)
+    assert len({row["guid"] for row in rows}) == len(messages)
     server.stop()
-    take_out(storage, user, messages)
+    take_out(storage, user, messages, rows)
 
 
 def test_other_version_changed_the_dict(own_server):

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from harness import age, corpus, disk, keyring
+from harness.compare import Pair
 from harness.config import MAIL_UID, Setup
 from harness.seal import enrolled, open_all
 from harness.server import User
@@ -79,14 +80,18 @@ acl_sharing_map {
 """
 
 
+def sharing(storage, plugin="mail_seal"):
+    return Setup(
+        storage=storage, plugin=plugin, plugins=("acl", "virtual"),
+        imap_plugins=("imap_acl",),
+        extra_23=SHARED_23.replace("@storage@", storage),
+        extra_24=SHARED_24)
+
+
 @pytest.fixture
 def server(serve, storage):
     """Where a user may let others into a mailbox."""
-    return serve(Setup(
-        storage=storage, plugins=("acl", "virtual"),
-        imap_plugins=("imap_acl",),
-        extra_23=SHARED_23.replace("@storage@", storage),
-        extra_24=SHARED_24))
+    return serve(sharing(storage))
 
 
 def public(serve, storage, **settings):
@@ -102,10 +107,10 @@ def public(serve, storage, **settings):
     return server
 
 
-def share(server, owner, friend):
+def share(server, owner, friend, rights=b"lrwstipekxa"):
     """friend may do everything in owner's INBOX, whose name is returned."""
     with Imap(server, owner) as imap:
-        imap.ok(b"SETACL INBOX " + quoted(friend.name) + b" lrwstipekxa")
+        imap.ok(b"SETACL INBOX " + quoted(friend.name) + b" " + rights)
     return f"shared/{owner.name}/INBOX"
 
 
@@ -202,6 +207,34 @@ def test_a_reader_gets_the_locked_answer(server):
         imap.select()
         assert imap.uids() == [1]
         assert imap.body(1) == MESSAGE
+
+
+@pytest.mark.one_storage
+def test_rights_are_those_of_plain_dovecot(serve, storage):
+    """What they forbid and allow that needs no look into a message."""
+    servers = [serve(sharing(storage, plugin)) for plugin in ("", "mail_seal")]
+    owners = [server.user("landlord") for server in servers]
+    pair = Pair(*servers, *(server.user("lodger") for server in servers))
+    pair.append(MESSAGE, date=corpus.DATE)
+    for number, rights in enumerate((b"lr", b"lrwit", b"lrwite", b"lrwitea")):
+        for server, owner, user in zip(servers, owners, pair.users):
+            inbox = share(server, owner, user, rights)
+            with Imap(server, owner) as imap:
+                imap.append(BIG, date=corpus.DATE)
+        pair.reconnect()
+        replies = [pair.same(command) for command in (
+            'LIST "" shared/*', f"MYRIGHTS {inbox}", "SELECT INBOX",
+            f"COPY 1 {inbox}", f"SELECT {inbox}",
+            r"STORE 1 +FLAGS (\Seen \Flagged word)",
+            r"STORE 2 +FLAGS (\Deleted)", "EXPUNGE",
+            "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)",
+            f"GETACL {inbox}", f"SETACL {inbox} anyone r", f"DELETE {inbox}")]
+        allowed = [reply.status == "OK" for reply in replies]
+        # COPY and GETACL; the others answer otherwise.
+        assert (allowed[3], allowed[9]) == (number > 0, number > 2)
+    pair.close()
+    servers[1].doveadm("purge", "-u", owners[1].name)
+    assert len(open_all(servers[1], owners[1])) == 4 + 3 - 2
 
 
 def test_an_owner_who_reads_at_the_same_time_opens_nothing_for_others(server):

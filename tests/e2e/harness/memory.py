@@ -55,5 +55,19 @@ def file_key(identity, sealed):
     return keyring.aead_open(wrap_key, bytes(12), _unbase64(lines[2]))
 
 
+def payload_key(identity, sealed):
+    """What opens the chunks of a message. The cache remembers it."""
+    mac = sealed.index(b"\n---") + 1
+    nonce = sealed.index(b"\n", mac) + 1
+    return keyring.hkdf(file_key(identity, sealed), sealed[nonce:nonce + 16],
+                        b"payload")
+
+
+def cache_key(identity, mailbox_guid):
+    """What seals the cache of a mailbox, as include/cache/key.h has it."""
+    return keyring.hkdf(identity_bytes(identity), bytes.fromhex(mailbox_guid),
+                        b"mail-seal/cache")
+
+
 def _unbase64(text):
     return base64.b64decode(text + "=" * (-len(text) % 4))
