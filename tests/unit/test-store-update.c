@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
+#include "time-util.h"
 #include "str.h"
 #include "test-common.h"
 #include "crypto/secret.h"
@@ -419,13 +420,17 @@ static void lock_release(pid_t pid)
 		i_fatal("kill() or waitpid() failed: %m");
 }
 
+/* For how long. */
+#define HELD_USECS (300 * 1000)
+
 static void test_locked(void)
 {
 	struct test_change change = change_new(test_change_add);
 	struct keyring_store *store = store_new();
 	const char *error, *text;
+	uint64_t started;
 	pid_t holder, killer;
-	int ret;
+	int ret, status;
 
 	test_begin("store locked");
 	test_file_make(PATH".bak", first_text);
@@ -437,14 +442,16 @@ static void test_locked(void)
 	test_assert_strcmp(test_dir_list(DIR),
 			   "keyring keyring.bak keyring.lock");
 	/* this does, until the holder dies */
+	started = i_microseconds();
 	if ((killer = fork()) < 0)
 		i_fatal("fork() failed: %m");
 	if (killer == 0) {
-		usleep(300 * 1000);
+		usleep(HELD_USECS);
 		_exit(kill(holder, SIGKILL) < 0 ? 1 : 0);
 	}
 	test_assert(test_store_change(store, &change, &error) == 1);
-	test_assert(waitpid(killer, NULL, WNOHANG) == killer);
+	test_assert(i_microseconds() - started >= HELD_USECS);
+	test_assert(waitpid(killer, &status, 0) == killer && status == 0);
 	lock_release(holder);
 	test_assert_strcmp(test_dir_list(DIR), "keyring");
 	keyring_store_deinit(&store);
