@@ -155,18 +155,17 @@ def test_by_recovery_code_and_escrow(serve, storage, before):
     assert done.code != 0 and "--password-fd" in done.err
 
 
-def test_several_users(sealed, before):
+def test_several_users(sealed, before, tmp_path):
     users = [sealed.user() for _ in range(3)]
     for user in users[:2]:
         seal_user(sealed, user, "enroll", password=user.password)
     for user in users:
         put(before[0].home, user.home)
     listed = "".join(f"{user.name}\n" for user in users)
-    path = f"{sealed.base}/tmp/list"
-    with open(path, "w", encoding="ascii") as file:
-        file.write(listed)
+    path = tmp_path / "users"
+    path.write_text(listed)
     sealed.allow_log("User iteration isn't currently supported")
-    done = seal(sealed, "mail", "-F", path, check=False)
+    done = seal(sealed, "mail", "-F", str(path), check=False)
     assert done.code == NOTFOUND
     assert f"doveadm({users[2].name})" in done.err
     assert "not enrolled" in done.err
