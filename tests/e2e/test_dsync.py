@@ -257,6 +257,8 @@ def maildir(home, messages):
         with open(f"{folder}/cur/{1700000000 + number}.M1P1.host:2,S",
                   "wb") as file:
             file.write(message.replace(b"\r\n", b"\n"))
+        # The received date.
+        os.utime(file.name, (1700000000 + number, 1700000000 + number))
     for path, folders, files in os.walk(folder):
         for name in (path, *(f"{path}/{file}" for file in files)):
             os.chown(name, MAIL_UID, MAIL_UID)
