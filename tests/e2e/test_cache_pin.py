@@ -243,6 +243,7 @@ def test_resealed_below_an_open_session(server, user):
     assert_never_called_exchanged(server, user)
 
 
+@pytest.mark.no_asan
 @pytest.mark.parametrize("part", range(1, 9))
 def test_resealing_killed(server, user, part):
     """When so many messages are sealed anew."""

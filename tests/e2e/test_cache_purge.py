@@ -167,6 +167,7 @@ def visit_and_kill(server, user, command, seconds):
             pass
 
 
+@pytest.mark.no_asan
 @pytest.mark.parametrize("command", ["NOOP", "LOGOUT", "SELECT INBOX",
                                      "FETCH 1:* ENVELOPE"])
 @pytest.mark.parametrize("seconds", MOMENTS)

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from harness import (age, canary, corpus, disk, everything, everyuse, keyring,
-                     terminal)
+                     sanitizer, terminal)
 from harness.config import FORMATS, Setup
 from harness.doveadm import (DATAERR, NOTFOUND, TEMPFAIL, USAGE, command,
                              seal, seal_user, unlocked)
@@ -230,7 +230,7 @@ def test_progress(sealed, moved):
                      r"[\d.]+ \w+/s, \d+:\d\d left" % SUM, shown), shown
     assert '"sealed"' in shown
     done = seal_user(sealed, moved, "unseal", password=moved.password)
-    assert re.search(r"Info: seal unseal: mailbox INBOX: \d+ messages "
+    assert re.search(r"Info: seal unseal: mailbox \w+: \d+ messages "
                      r"unsealed, [\d.]+ KiB", done.err), done.err
     assert "\r" not in done.err and "\r" not in done.out
 
@@ -278,7 +278,8 @@ def test_users_stay_logged_in(sealed, moved):
         line, _ = command(sealed, "mail", "-u", moved.name, "--max-rate",
                           "300k")
         process = subprocess.Popen(line, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE)
+                                   stderr=subprocess.PIPE,
+                                   env=sanitizer.environment())
         delivered = 0
         while process.poll() is None:
             lmtp(sealed, [moved], b"Subject: new\r\n\r\nbody\r\n")
@@ -409,7 +410,8 @@ def test_verify_after_rotation(sealed, moved):
 def test_signal_ends_it(sealed, moved):
     line, _ = command(sealed, "mail", "-u", moved.name, "--max-rate", "10k")
     process = subprocess.Popen(line, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+                               stderr=subprocess.PIPE, text=True,
+                               env=sanitizer.environment())
     time.sleep(1)
     process.terminate()
     out, err = process.communicate(timeout=60)

@@ -13,6 +13,8 @@ from harness.seal import enrolled, open_all
 from harness.server import dovecot_version
 from harness.wire import Failed, Imap, Lmtp
 
+pytestmark = pytest.mark.no_asan
+
 IS_2_3 = dovecot_version() < (2, 4)
 MESSAGE = b"Subject: hello\r\n\r\nsome secret words\r\n"
 

@@ -14,6 +14,8 @@ from harness.compare import assert_same
 from harness.config import Setup
 from harness.wire import Imap, Lmtp, Pop3, lmtp
 
+pytestmark = pytest.mark.no_asan
+
 
 def test_messages_on_disk_are_found(plain):
     user = plain.user()

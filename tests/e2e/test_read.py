@@ -290,6 +290,7 @@ def test_doveadm_fetch(readable, field):
 # Large messages
 
 
+@pytest.mark.no_asan
 def test_large(make_pair):
     size = 50 << 20
     pair = make_pair(storage="sdbox")

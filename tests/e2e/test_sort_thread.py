@@ -452,6 +452,7 @@ def kept(server, user):
         return imap.ok("FETCH 1:* (UID FLAGS RFC822.SIZE)").raw
 
 
+@pytest.mark.no_asan
 @pytest.mark.one_storage
 def test_killed_while_clearing(before, faults, serve, storage):
     """At each call that changes an index; the next visit begins anew."""

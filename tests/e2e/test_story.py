@@ -14,6 +14,8 @@ from harness.doveadm import seal_user
 from harness.seal import open_all
 from harness.wire import Failed, Imap, Pop3, lmtp
 
+pytestmark = pytest.mark.no_asan
+
 FIRST, SECOND, THIRD = "first password", "second password", "third password"
 
 

@@ -15,6 +15,8 @@ from harness.seal import enrolled
 from harness.watch import Watch
 from harness.wire import Imap, Pop3, lmtp
 
+pytestmark = pytest.mark.no_asan
+
 # Dovecot keeps up to 128 KiB in memory, of what it decodes 8 KiB.
 SMALL, LARGE = 100 << 10, 300 << 10
 WARNING = "mail_seal: mail_temp_dir = {} is on a disk, "
