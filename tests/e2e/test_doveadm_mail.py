@@ -407,12 +407,21 @@ def test_verify_after_rotation(sealed, moved):
 # What gets in the way
 
 
+def is_begun(server, user):
+    try:
+        return any(message.is_sealed for message in disk.stored(server, user))
+    except (FileNotFoundError, AssertionError):
+        return False        # it is being renamed
+
+
 def test_signal_ends_it(sealed, moved):
     line, _ = command(sealed, "mail", "-u", moved.name, "--max-rate", "10k")
     process = subprocess.Popen(line, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True,
                                env=sanitizer.environment())
-    time.sleep(1)
+    end = time.monotonic() + 60
+    while not is_begun(sealed, moved) and time.monotonic() < end:
+        time.sleep(0.05)
     process.terminate()
     out, err = process.communicate(timeout=60)
     assert process.returncode == TEMPFAIL, (out, err)

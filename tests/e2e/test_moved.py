@@ -21,7 +21,9 @@ from harness.server import dovecot_version
 from harness.wire import Imap, lmtp
 
 FOLDER = os.environ.get("MAIL_SEAL_MOVED")
-pytestmark = pytest.mark.skipif(not FOLDER, reason="no store to move")
+# Both versions have the same ones.
+pytestmark = [pytest.mark.all_storages,
+              pytest.mark.skipif(not FOLDER, reason="no store to move")]
 
 FLAGS = (r"\Seen word", r"\Flagged \Answered", r"\Draft", "")
 SIZES = (500, corpus.CHUNK - 1, corpus.CHUNK + 1, 300000)
