@@ -235,11 +235,16 @@ static int run(struct rewrite_context *ctx, const char **error_r)
 		rewrite_files(ctx);
 	if (unsealing != NULL)
 		mail_seal_unsealing_end(&unsealing);
-	if (ctx->fatal == NULL)
-		return 0;
-	*error_r = t_strdup(ctx->fatal);
-	i_free(ctx->fatal);
-	return -1;
+	if (ctx->fatal != NULL) {
+		*error_r = t_strdup(ctx->fatal);
+		i_free(ctx->fatal);
+		return -1;
+	}
+	if (!ctx->step || ctx->at_end) {
+		mail_seal_memory_rewritten(ctx->box,
+			ctx->mode == MAIL_SEAL_REWRITE_UNSEAL);
+	}
+	return 0;
 }
 
 int mail_seal_rewrite_mailbox(struct mailbox *box,
@@ -256,10 +261,7 @@ int mail_seal_rewrite_mailbox(struct mailbox *box,
 		.progress_context = context,
 	};
 
-	if (run(&ctx, error_r) < 0)
-		return -1;
-	mail_seal_memory_rewritten(box, mode == MAIL_SEAL_REWRITE_UNSEAL);
-	return 0;
+	return run(&ctx, error_r);
 }
 
 int mail_seal_rewrite_step(struct mailbox *box,
@@ -283,7 +285,5 @@ int mail_seal_rewrite_step(struct mailbox *box,
 		return -1;
 	*last_uid = ctx.last_uid;
 	*finished_r = ctx.at_end;
-	if (ctx.at_end)
-		mail_seal_memory_rewritten(box, mode == MAIL_SEAL_REWRITE_UNSEAL);
 	return 0;
 }

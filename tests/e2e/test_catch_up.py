@@ -129,7 +129,7 @@ def test_all_mailboxes(server, user):
     """Also what is copied and moved meanwhile."""
     with Imap(server, user) as imap:
         # Sealed while this goes on, or not yet.
-        for name in ("A", "A/b", "C"):
+        for name in ("A", "A/b", "C", "None/d"):
             imap.ok(f'CREATE "{name}"')
         imap.select()
         imap.ok("COPY 1:5 A/b")

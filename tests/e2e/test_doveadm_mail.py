@@ -117,6 +117,8 @@ def test_there_and_back(plain, sealed, before, moved):
     assert not canary.find(f"{moved.home}/mail", words.values())
     assert seen(sealed, moved) == as_before
     assert not canary.find(f"{moved.home}/mail", words.values())
+    assert not canary.find_in(sealed.all_log().encode(),
+                              list(words.values()))
     again = seal_user(sealed, moved, "mail")
     assert sums(again) == counts(sealed=0, unchanged=SUM)
 
