@@ -6,6 +6,7 @@
    programs (imap, pop3, doveadm) call. */
 
 struct mail_user;
+struct mailbox_list_iterate_context;
 
 /* Get the identity: from the userdb (mail_seal_identity), or by opening the
    keyring with the secret that the passdb handed on (mail_seal_password). A
@@ -37,6 +38,13 @@ void mail_seal_user_refuse_open(struct mail_user *user);
 /* Authenticate every message whole when it is opened, whatever its size, before
    the first byte is read. For protocols that can't take back what was sent. */
 void mail_seal_user_verify_on_open(struct mail_user *user);
+
+/* List the mailboxes that match, of those whose messages are the user's own: each
+   once, and none that isn't there yet. Patterns are NULL-terminated. The caller
+   ends it with mailbox_list_iter_deinit(). */
+struct mailbox_list_iterate_context *
+mail_seal_user_list_mailboxes(struct mail_user *user,
+			      const char *const *patterns);
 
 /* For doveadm, before it has a user: what it starts is not to inherit the
    descriptor of mail_seal_unlock_fd, from which a key is read when there is

@@ -6,6 +6,7 @@
 #include "mail-namespace.h"
 #include "mail-storage-private.h"
 #include "mailbox-list-iter.h"
+#include "mail/mail-seal-user.h"
 #include "doveadm-seal.h"
 
 /* Going through all mailboxes whose messages are a user's own. */
@@ -45,11 +46,7 @@ int seal_visit_mailboxes(struct seal_cmd_context *cmd, struct mail_user *user,
 
 	if (patterns == NULL)
 		patterns = all;
-	iter = mailbox_list_iter_init_namespaces(user->namespaces, patterns,
-		MAIL_NAMESPACE_TYPE_PRIVATE,
-		MAILBOX_LIST_ITER_SKIP_ALIASES |
-		MAILBOX_LIST_ITER_NO_AUTO_BOXES |
-		MAILBOX_LIST_ITER_STAR_WITHIN_NS);
+	iter = mail_seal_user_list_mailboxes(user, patterns);
 	while (ret == 0 && (info = mailbox_list_iter_next(iter)) != NULL)
 		T_BEGIN {
 			found = TRUE;

@@ -64,12 +64,7 @@ static void list_mailboxes(struct catch_up *catch_up)
 	const struct mailbox_info *info;
 	char *name;
 
-	iter = mailbox_list_iter_init_namespaces(catch_up->user->namespaces,
-		patterns, MAIL_NAMESPACE_TYPE_PRIVATE,
-		MAILBOX_LIST_ITER_SKIP_ALIASES |
-		MAILBOX_LIST_ITER_NO_AUTO_BOXES |
-		MAILBOX_LIST_ITER_STAR_WITHIN_NS |
-		MAILBOX_LIST_ITER_RETURN_NO_FLAGS);
+	iter = mail_seal_user_list_mailboxes(catch_up->user, patterns);
 	while ((info = mailbox_list_iter_next(iter)) != NULL) {
 		name = i_strdup(info->vname);
 		array_push_back(&catch_up->mailboxes, &name);

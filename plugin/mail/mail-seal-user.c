@@ -3,6 +3,7 @@
 #include "lib.h"
 #include "array.h"
 #include "mail-namespace.h"
+#include "mailbox-list-iter.h"
 #include "mail/mail-seal-user.h"
 #include "catch-up-private.h"
 #include "rewrite-private.h"
@@ -115,6 +116,17 @@ void mail_seal_user_verify_on_open(struct mail_user *user)
 
 	if (suser != NULL)
 		suser->verify_on_open = TRUE;
+}
+
+struct mailbox_list_iterate_context *
+mail_seal_user_list_mailboxes(struct mail_user *user,
+			      const char *const *patterns)
+{
+	return mailbox_list_iter_init_namespaces(user->namespaces, patterns,
+		MAIL_NAMESPACE_TYPE_PRIVATE,
+		MAILBOX_LIST_ITER_SKIP_ALIASES |
+		MAILBOX_LIST_ITER_NO_AUTO_BOXES |
+		MAILBOX_LIST_ITER_STAR_WITHIN_NS);
 }
 
 bool mail_seal_user_is_sealed(struct mail_user *user)
