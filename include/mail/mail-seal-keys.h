@@ -35,8 +35,8 @@ void mail_seal_user_set_identities(struct mail_user *user,
 				   const struct age_identities *identities);
 
 /* What happened to a user's keys. Each is an event for Dovecot's statistics and
-   exporters, a child of the user's, and a line in the log at info level
-   (unlocked: debug). No secret is in any. */
+   exporters, a child of the user's, and a line of the audit in the log at info
+   level. No secret is in any. */
 enum mail_seal_key_event {
 	MAIL_SEAL_EVENT_ENROLLED,	/* mail_seal_enrolled */
 	MAIL_SEAL_EVENT_UNLOCKED,	/* mail_seal_unlocked */
@@ -44,13 +44,18 @@ enum mail_seal_key_event {
 	MAIL_SEAL_EVENT_KEYRING_CHANGED	/* mail_seal_keyring_changed */
 };
 
-/* Their fields: slot_kind, action, reason, duration. */
+/* Their fields: these, user, service, rip (the client's address) and result ("ok"
+   or "failed"). */
 struct mail_seal_key_event_fields {
 	/* "password", "recovery", "escrow", "link", "identity", or NULL. */
 	const char *slot_kind;
 	/* What was done: "password", "recovery new", "slot remove", "escrow
 	   sync", "rotate", "forget", "destroy", …; NULL if the event says it. */
 	const char *action;
+	/* To whom new mail is sealed now; NULL if that is as it was. */
+	const char *recipient;
+	/* Where the keyring is now; NULL if that is as it was. */
+	const char *keyring;
 	/* Why it failed; NULL if it didn't. */
 	const char *reason;
 	/* Microseconds it took; 0 if that wasn't measured. */

@@ -27,6 +27,10 @@ bool mail_seal_user_is_sealed(struct mail_user *user);
    client. NULL if the user isn't locked, or the plugin isn't loaded for it. */
 const char *mail_seal_user_get_locked_text(struct mail_user *user);
 
+/* Tell statistics (event mail_seal_locked_refused) that a locked user was refused
+   this command, as the protocol names it. */
+void mail_seal_user_tell_refused(struct mail_user *user, const char *command);
+
 /* TRUE if a message could not be opened because another process has rotated the
    user's identity: the session must be begun anew. */
 bool mail_seal_user_has_lost_keys(struct mail_user *user);
@@ -50,5 +54,12 @@ mail_seal_user_list_mailboxes(struct mail_user *user,
    descriptor of mail_seal_unlock_fd, from which a key is read when there is
    one. */
 void mail_seal_user_hide_unlock_fd(int fd);
+
+/* For doveadm, before it has a user and while it is root: open Dovecot's log
+   (info_log_path or log_path, a file or syslog), so that lines of the audit are
+   there as well as on the terminal. Does nothing in doveadm's server, which logs
+   there anyway. A log that can't be opened is a warning. */
+void mail_seal_user_audit_init(void);
+void mail_seal_user_audit_deinit(void);
 
 #endif

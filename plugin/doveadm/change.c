@@ -231,12 +231,16 @@ verify_keyring(const struct keyring *keyring, void *context,
 	return fits ? 0 : -1;
 }
 
+/* keyring is NULL if it failed. */
 static void
-log_change(struct seal_change *change, uint64_t started, const char *reason)
+log_change(struct seal_change *change, uint64_t started,
+	   const struct keyring *keyring, const char *reason)
 {
 	struct mail_seal_key_event_fields fields = {
 		.slot_kind = change->slot_kind,
 		.action = change->action,
+		.recipient = keyring == NULL ? NULL :
+			seal_recipients_str(keyring),
 		.reason = reason,
 		.duration_usecs = i_microseconds() - started,
 	};
@@ -279,6 +283,7 @@ run_update(struct seal_change *change, struct keyring_store *store,
 		seal_change_deinit(change);
 		if (change->is_last_slot)
 			error = t_strconcat(error, what_is_lost(change), NULL);
+		log_change(change, started, NULL, error);
 		return seal_cmd_fail(change->cmd, change->user,
 				     change->exit_code, "%s", error);
 	}
@@ -288,7 +293,7 @@ run_update(struct seal_change *change, struct keyring_store *store,
 			what_is_lost(change), NULL);
 	}
 	if (ret > 0)
-		log_change(change, started, NULL);
+		log_change(change, started, *keyring_r, NULL);
 	return ret;
 }
 

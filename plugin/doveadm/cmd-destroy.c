@@ -51,16 +51,21 @@ static void start_destroy(struct seal_cmd_context *cmd)
 			     DOVEADM_PRINT_HEADER_FLAG_NUMBER);
 }
 
-static void tell_destroyed(struct mail_user *user, uint64_t started,
-			   const struct mail_seal_scan *scan)
+static void log_destroyed(struct mail_user *user, uint64_t started,
+			  const char *reason)
 {
 	const struct mail_seal_key_event_fields fields = {
 		.action = "destroy",
+		.reason = reason,
 		.duration_usecs = i_microseconds() - started,
 	};
 
 	mail_seal_user_key_event(user, MAIL_SEAL_EVENT_KEYRING_CHANGED,
 				 &fields);
+}
+
+static void tell_destroyed(const struct mail_seal_scan *scan)
+{
 	doveadm_print("keyring destroyed: what was sealed can't be read any "
 		"more, but for sessions that are open now (doveadm kick)");
 	doveadm_print_num(scan->sealed);
@@ -80,14 +85,17 @@ destroy(struct seal_cmd_context *cmd, struct mail_user *user,
 	i_zero(&scan);
 	(void)seal_scan_all(cmd, user, NULL, &scan);
 	ret = keyring_store_destroy(store, &error);
-	if (ret < 0)
+	if (ret < 0) {
+		log_destroyed(user, started, error);
 		return seal_cmd_fail(cmd, user, EX_TEMPFAIL, "%s", error);
+	}
 	if (ret == 0) {
 		return seal_cmd_fail(cmd, user, DOVEADM_EX_NOTFOUND,
 			"the user is not enrolled: %s does not exist",
 			keyring_store_name(store));
 	}
-	tell_destroyed(user, started, &scan);
+	log_destroyed(user, started, NULL);
+	tell_destroyed(&scan);
 	return cmd->ctx.exit_code != 0 ? -1 : 0;
 }
 

@@ -89,10 +89,15 @@ store_keyring(struct enroll *enroll, const struct keyring *keyring,
 static void
 tell_enrolled(struct enroll *enroll, const struct keyring *keyring)
 {
-	const struct mail_seal_key_event_fields fields = {
-		.slot_kind = NULL,
+	const struct keyring_slot *slots;
+	struct mail_seal_key_event_fields fields = {
+		.recipient = seal_recipients_str(keyring),
+		.keyring = keyring_store_name(enroll->store),
 	};
+	unsigned int count;
 
+	slots = keyring_slots(keyring, &count);
+	fields.slot_kind = slots[0].kind_name;
 	mail_seal_user_key_event(enroll->user, MAIL_SEAL_EVENT_ENROLLED,
 				 &fields);
 	doveadm_print("enrolled");

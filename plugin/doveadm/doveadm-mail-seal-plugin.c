@@ -61,6 +61,7 @@ void doveadm_mail_seal_plugin_init(struct module *module ATTR_UNUSED)
 
 	/* "doveadm sync" starts the other side before it has a user. */
 	mail_seal_user_hide_unlock_fd(unlock_fd());
+	mail_seal_user_audit_init();
 	if (crypto_init(&error) < 0)
 		i_fatal("mail_seal: %s", error);
 	for (i = 0; i < N_ELEMENTS(commands); i++)
@@ -69,4 +70,5 @@ void doveadm_mail_seal_plugin_init(struct module *module ATTR_UNUSED)
 
 void doveadm_mail_seal_plugin_deinit(void)
 {
+	mail_seal_user_audit_deinit();
 }

@@ -24,6 +24,7 @@ static bool cmd_guarded(struct client_command_context *cmd)
 	unsigned int i;
 
 	if (text != NULL) {
+		mail_seal_user_tell_refused(cmd->client->user, cmd->name);
 		/* Take the arguments off the input, literals and all. */
 		if (!client_read_args(cmd, 0, 0, &args))
 			return FALSE;

@@ -6,6 +6,7 @@
 #include "istream.h"
 #include "mail-cache-private.h"
 #include "crypto/secret.h"
+#include "mail/message-event.h"
 #include "cache-private.h"
 
 /* The records of one message, a group of them opened once something of it is
@@ -243,6 +244,19 @@ bool cache_mail_activate(struct mail *mail, struct cache_mail *cmail)
 	return cmail->active;
 }
 
+static void tell_found(struct mail *mail, enum cache_group group, bool found)
+{
+	static const char *const group_names[] = {
+		[CACHE_GROUP_COMMON] = "common",
+		[CACHE_GROUP_STRUCTURE] = "structure",
+		[CACHE_GROUP_OTHERS] = "headers",
+	};
+
+	mail_seal_message_event(mail, found ? "mail_seal_cache_hit" :
+				"mail_seal_cache_miss", "group",
+				group_names[group]);
+}
+
 bool cache_mail_open_group(struct mail *mail, struct cache_mail *cmail,
 			   enum cache_group group)
 {
@@ -259,6 +273,8 @@ bool cache_mail_open_group(struct mail *mail, struct cache_mail *cmail,
 	if (cmail->items != NULL && cmail->items->used > old_size &&
 	    old_size == 0)
 		mail->transaction->stats.cache_hit_count++;
+	tell_found(mail, group,
+		   cmail->items != NULL && cmail->items->used > old_size);
 	return TRUE;
 }
 

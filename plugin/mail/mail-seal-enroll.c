@@ -48,20 +48,18 @@ static void
 log_enrolled(struct mail_seal_unlock *unlock, const struct keyring *keyring,
 	     uint64_t started)
 {
-	const struct mail_seal_key_event_fields fields = {
+	struct mail_seal_key_event_fields fields = {
 		.slot_kind = "password",
+		.keyring = keyring_store_name(unlock->store),
 		.duration_usecs = i_microseconds() - started,
 	};
 	const struct age_x25519_recipient *recipients;
 	unsigned int count;
 
 	recipients = keyring_recipients(keyring, &count);
-	mail_seal_log_event(
-		mail_seal_key_event_create(unlock->user,
-					   MAIL_SEAL_EVENT_ENROLLED, &fields),
-		LOG_TYPE_INFO, t_strdup_printf("Enrolled: %s, recipient %s",
-			keyring_store_name(unlock->store),
-			age_x25519_recipient_str(&recipients[0])));
+	fields.recipient = age_x25519_recipient_str(&recipients[0]);
+	mail_seal_user_key_event(unlock->user, MAIL_SEAL_EVENT_ENROLLED,
+				 &fields);
 }
 
 int mail_seal_enroll(struct mail_seal_unlock *unlock,

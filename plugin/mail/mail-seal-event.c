@@ -1,89 +1,106 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "lib.h"
+#include "lib-event-private.h"
+#include "net.h"
 #include "str.h"
+#include "str-sanitize.h"
+#include "time-util.h"
+#include "audit-log.h"
 #include "mail-seal-private.h"
 
-/* What Dovecot's statistics and the log learn about keys. */
+/* What Dovecot's statistics and the log learn about keys: an event, whose text
+   is the line of the audit. */
+
+/* A reason may quote a file. */
+#define MAX_VALUE_LENGTH 512
 
 static const struct {
-	const char *name, *text;
-	enum log_type level;
+	const char *name, *action;
+	bool failed;
 } key_events[] = {
 	[MAIL_SEAL_EVENT_ENROLLED] = {
-		"mail_seal_enrolled", "Enrolled", LOG_TYPE_INFO
+		.name = "mail_seal_enrolled", .action = "enroll"
 	},
-	/* With every login. */
 	[MAIL_SEAL_EVENT_UNLOCKED] = {
-		"mail_seal_unlocked", "Unlocked", LOG_TYPE_DEBUG
+		.name = "mail_seal_unlocked", .action = "unlock"
 	},
 	[MAIL_SEAL_EVENT_UNLOCK_FAILED] = {
-		"mail_seal_unlock_failed", "Unlocking failed", LOG_TYPE_INFO
+		.name = "mail_seal_unlock_failed", .action = "unlock",
+		.failed = TRUE
 	},
 	[MAIL_SEAL_EVENT_KEYRING_CHANGED] = {
-		"mail_seal_keyring_changed", "Keyring changed", LOG_TYPE_INFO
+		.name = "mail_seal_keyring_changed"
 	},
 };
 
+struct key_event {
+	struct event *event;
+	string_t *text;
+};
+
+/* A field of the event, and of the line. */
 static void
-add_str(struct event_passthrough *e, const char *name, const char *value)
+add(struct key_event *ke, const char *field, const char *name,
+    const char *value)
 {
-	if (value != NULL)
-		e->add_str(name, value);
+	if (value == NULL)
+		return;
+	event_add_str(ke->event, field, value);
+	str_printfa(ke->text, ", %s=%s", name,
+		    str_sanitize(value, MAX_VALUE_LENGTH));
 }
 
-struct event *
-mail_seal_key_event_create(struct mail_user *user,
-			   enum mail_seal_key_event event,
-			   const struct mail_seal_key_event_fields *fields)
+/* Of a store's name: "file /…", "of anna in the dict". */
+static const char *where(const char *store_name)
 {
-	struct event_passthrough *e =
-		event_create_passthrough(user->event)->
-		set_name(key_events[event].name);
+	const char prefix[] = "keyring ";
+	size_t size = sizeof(prefix) - 1;
 
-	add_str(e, "slot_kind", fields->slot_kind);
-	add_str(e, "action", fields->action);
-	add_str(e, "reason", fields->reason);
-	if (fields->duration_usecs > 0)
-		e->add_int("duration", fields->duration_usecs);
-	return e->event();
+	if (store_name == NULL || strncmp(store_name, prefix, size) != 0)
+		return store_name;
+	return store_name + size;
 }
 
-void mail_seal_log_event(struct event *event, enum log_type level,
-			 const char *text)
+static void
+add_all(struct key_event *ke, struct mail_user *user,
+	enum mail_seal_key_event event,
+	const struct mail_seal_key_event_fields *fields)
 {
-	switch (level) {
-	case LOG_TYPE_DEBUG:
-		e_debug(event, "mail_seal: %s", text);
-		break;
-	case LOG_TYPE_INFO:
-		e_info(event, "mail_seal: %s", text);
-		break;
-	case LOG_TYPE_WARNING:
-		e_warning(event, "mail_seal: %s", text);
-		break;
-	default:
-		e_error(event, "mail_seal: %s", text);
-		break;
-	}
+	bool failed = key_events[event].failed || fields->reason != NULL;
+
+	add(ke, "service", "service", user->service);
+	if (user->conn.remote_ip != NULL &&
+	    user->conn.remote_ip->family != 0)
+		add(ke, "rip", "rip", net_ip2addr(user->conn.remote_ip));
+	add(ke, "slot_kind", "slot",
+	    fields->slot_kind == NULL ? "none" : fields->slot_kind);
+	add(ke, "result", "result", failed ? "failed" : "ok");
+	add(ke, "recipient", "recipient", fields->recipient);
+	add(ke, "keyring", "keyring", where(fields->keyring));
+	add(ke, "reason", "reason", fields->reason);
 }
 
 void mail_seal_user_key_event(struct mail_user *user,
 			      enum mail_seal_key_event event,
 			      const struct mail_seal_key_event_fields *fields)
 {
-	T_BEGIN {
-		string_t *text = t_str_new(128);
+	const char *action = fields->action != NULL ? fields->action :
+		key_events[event].action;
+	struct key_event ke = { .event = event_create(user->event) };
 
-		str_append(text, key_events[event].text);
-		if (fields->action != NULL)
-			str_printfa(text, ": %s", fields->action);
-		if (fields->slot_kind != NULL)
-			str_printfa(text, " (%s)", fields->slot_kind);
-		if (fields->reason != NULL)
-			str_printfa(text, ": %s", fields->reason);
-		mail_seal_log_event(
-			mail_seal_key_event_create(user, event, fields),
-			key_events[event].level, str_c(text));
+	T_BEGIN {
+		ke.text = t_str_new(256);
+		str_printfa(ke.text, "mail_seal: audit: %s: user=<%s>", action,
+			    str_sanitize(user->username, MAX_VALUE_LENGTH));
+		event_add_str(ke.event, "action", action);
+		add_all(&ke, user, event, fields);
+		event_set_name(ke.event, key_events[event].name);
+		/* Statistics take the time since the event was made for its
+		   duration. */
+		timeval_sub_usecs(&ke.event->tv_created, fields->duration_usecs);
+		e_info(ke.event, "%s", str_c(ke.text));
+		audit_log_write(user, str_c(ke.text));
 	} T_END;
+	event_unref(&ke.event);
 }

@@ -2,6 +2,7 @@
 
 #include "lib.h"
 #include "array.h"
+#include "mail/mail-seal-user.h"
 #include "mail-seal-private.h"
 
 struct mail_seal_storage_module mail_seal_storage_module =
@@ -16,6 +17,7 @@ static int mail_seal_mailbox_open(struct mailbox *box)
 	if (suser != NULL && suser->refuse_open &&
 	    suser->locked_text != NULL &&
 	    (box->flags & MAILBOX_FLAG_SAVEONLY) == 0) {
+		mail_seal_user_tell_refused(box->storage->user, "open");
 		mail_storage_set_error(box->storage, MAIL_ERROR_UNAVAILABLE,
 				       suser->locked_text);
 		return -1;

@@ -42,6 +42,17 @@ is_in_dict(struct keyring_store *dict, const struct keyring *keyring,
 	return ret;
 }
 
+static void log_moved(struct mail_user *user, struct keyring_store *dict)
+{
+	const struct mail_seal_key_event_fields fields = {
+		.action = "move",
+		.keyring = keyring_store_name(dict),
+	};
+
+	mail_seal_user_key_event(user, MAIL_SEAL_EVENT_KEYRING_CHANGED,
+				 &fields);
+}
+
 static void
 set_aside(struct mail_user *user, struct keyring_store *dict, const char *path)
 {
@@ -57,6 +68,7 @@ set_aside(struct mail_user *user, struct keyring_store *dict, const char *path)
 	}
 	e_info(user->event, "mail_seal: Moved keyring file %s to %s, and "
 	       "renamed it to %s", path, keyring_store_name(dict), moved_path);
+	log_moved(user, dict);
 }
 
 static int

@@ -7,6 +7,7 @@
 #include "stream/istream-age.h"
 #include "mail/mail-seal-mail.h"
 #include "mail/mail-seal-user.h"
+#include "mail/message-event.h"
 #include "mail-seal-private.h"
 #include "open-key.h"
 
@@ -48,14 +49,22 @@ static void set_reported(struct mail *mail)
 	mail_seal_last_forget(sbox);
 }
 
+static void tell_damaged(struct mail *mail, const char *reason)
+{
+	mail_seal_message_event(mail, "mail_seal_message_damaged", "reason",
+				reason);
+}
+
 /* Log once for each message of a mailbox and tell the client in plain words.
    INVALIDDATA makes imap answer NO and keep the connection. */
 static void
-report_failure(struct mail *mail, const char *client_text,
+report_failure(struct mail *mail, const char *reason, const char *client_text,
 	       const char *log_text)
 {
-	if (!was_reported(mail))
+	if (!was_reported(mail)) {
 		mail_set_critical(mail, "mail_seal: %s", log_text);
+		tell_damaged(mail, reason);
+	}
 	set_reported(mail);
 	mail_storage_set_error(mail->box->storage, MAIL_ERROR_INVALIDDATA,
 			       client_text);
@@ -66,6 +75,8 @@ static void report_locked(struct mail *mail, struct mail_user *owner)
 {
 	const char *text = mail_seal_user_get_locked_text(owner);
 
+	mail_seal_message_event(mail, "mail_seal_locked_refused", "command",
+				"open");
 	/* Of a shared mailbox: the text isn't for this person. */
 	if (owner != mail->box->storage->user || text == NULL)
 		text = TEXT_FOREIGN;
@@ -78,15 +89,20 @@ static void report_stream_failure(struct mail *mail, struct istream *input)
 	enum age_istream_failure failure = i_stream_age_failure(input);
 	struct mail_user *owner = mail_seal_mailbox_owner(mail->box);
 	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(owner);
+	const char *text;
 
 	if (failure == AGE_ISTREAM_NO_IDENTITY && seal_mail(mail)->locked) {
 		report_locked(mail, owner);
 		return;
 	}
-	report_failure(mail, failure != AGE_ISTREAM_NO_IDENTITY ? TEXT_DAMAGED :
-		suser->keys_lost ? TEXT_CHANGED : TEXT_FOREIGN,
-		t_strdup_printf("cannot open %s: %s", i_stream_get_name(input),
-				i_stream_get_error(input)));
+	text = t_strdup_printf("cannot open %s: %s", i_stream_get_name(input),
+			       i_stream_get_error(input));
+	if (failure != AGE_ISTREAM_NO_IDENTITY)
+		report_failure(mail, "damaged", TEXT_DAMAGED, text);
+	else if (suser->keys_lost)
+		report_failure(mail, "changed", TEXT_CHANGED, text);
+	else
+		report_failure(mail, "foreign", TEXT_FOREIGN, text);
 }
 
 /* A file of the same user that is another one's, or was this one's before, opens
@@ -156,6 +172,11 @@ open_seal(struct mail *mail, struct istream *sealed, struct mail_user *owner)
 		i_stream_unref(&input);
 		return NULL;
 	}
+	/* A message that is being saved is looked at, too. */
+	if (mail->uid != 0) {
+		mail_seal_message_event(mail, "mail_seal_message_opened", "key",
+			smail->remembered ? "cached" : "identity");
+	}
 	smail->input = input;
 	i_stream_add_destroy_callback(input, input_destroyed, smail);
 	return input;
@@ -223,7 +244,7 @@ mail_seal_istream_opened(struct mail *mail, struct istream **stream)
 	}
 
 	if (owner == NULL) {
-		report_failure(mail, TEXT_FOREIGN,
+		report_failure(mail, "foreign", TEXT_FOREIGN,
 			"the message is sealed, and the mailbox has no owner "
 			"whose identity could open it");
 		i_stream_unref(stream);
@@ -284,6 +305,8 @@ static void explain_failure(struct mail *mail)
 	if (smail->input == NULL || smail->input->stream_errno == 0 ||
 	    i_stream_age_failure(smail->input) == AGE_ISTREAM_IO)
 		return;
+	if (!was_reported(mail))
+		tell_damaged(mail, "damaged");
 	set_reported(mail);
 	mail_storage_set_error(mail->box->storage, MAIL_ERROR_INVALIDDATA,
 			       TEXT_DAMAGED);

@@ -116,16 +116,6 @@ void mail_seal_config_mend(struct mail_user *user);
 /* Say in the log, once a process, what is allowed but leaves traces. */
 void mail_seal_config_warn(struct mail_user *user);
 
-/* mail-seal-event.c */
-/* The event of mail_seal_user_key_event(), which logging sends and frees. */
-struct event *
-mail_seal_key_event_create(struct mail_user *user,
-			   enum mail_seal_key_event event,
-			   const struct mail_seal_key_event_fields *fields);
-/* Log "mail_seal: …" at this level, and send the event if it has a name. */
-void mail_seal_log_event(struct event *event, enum log_type level,
-			 const char *text);
-
 /* mail-seal-userdb.c */
 /* The value of a userdb field, or NULL. Not copied. */
 const char *mail_seal_userdb_field(struct mail_user *user, const char *name);

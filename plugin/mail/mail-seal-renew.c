@@ -172,7 +172,7 @@ static void log_renewed(const struct renewal *renewal)
 	const struct mail_seal_key_event_fields password = {
 		.slot_kind = "password",
 		.action = renewal->unlock->by_old_secret ?
-			"new password" : "renewed",
+			"new password" : "renew",
 	};
 	const struct mail_seal_key_event_fields escrow = {
 		.slot_kind = "escrow",

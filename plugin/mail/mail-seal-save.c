@@ -6,17 +6,25 @@
 #include "istream.h"
 #include "ostream.h"
 #include "crypto/secret.h"
+#include "mail/message-event.h"
 #include "stream/ostream-age.h"
 #include "mail-seal-private.h"
 
 /* Sealing on save. Everything that can be wrong with the keys is found before
    the storage opens a file, so that a message is either sealed or refused. */
 
-/* Set the error that the sender retries, without details for the client. */
+/* Set the error that the sender retries, without details for the client. The
+   reason is a word for statistics. */
 static void
-refuse_save(struct mailbox *box, const char *client_text, const char *log_text)
+refuse_save(struct mailbox *box, const char *reason, const char *client_text,
+	    const char *log_text)
 {
-	e_error(box->event, "mail_seal: Message is refused: %s", log_text);
+	struct event_passthrough *e =
+		event_create_passthrough(box->event)->
+		set_name("mail_seal_message_refused")->
+		add_str("reason", reason);
+
+	e_error(e->event(), "mail_seal: Message is refused: %s", log_text);
 	mail_storage_set_error(box->storage, MAIL_ERROR_TEMP, client_text);
 }
 
@@ -35,8 +43,8 @@ static int want_seal(struct mailbox *box, struct mail_user **owner_r)
 		if (ssession == NULL || !ssession->set.save ||
 		    ssession->set.unenrolled == MAIL_SEAL_UNENROLLED_PLAINTEXT)
 			return 0;
-		refuse_save(box, "This mailbox belongs to nobody whom the "
-			"message could be sealed to.", "the mailbox has no "
+		refuse_save(box, "no_owner", "This mailbox belongs to nobody "
+			"whom the message could be sealed to.", "the mailbox has no "
 			"owner to seal to: set mail_seal_save = no or "
 			"mail_seal_unenrolled = plaintext for public mail");
 		return -1;
@@ -49,13 +57,14 @@ static int want_seal(struct mailbox *box, struct mail_user **owner_r)
 	if (ret > 0)
 		return 1;
 	if (ret < 0) {
-		refuse_save(box, "The message cannot be sealed at the moment.",
-			    error);
+		refuse_save(box, "keys", "The message cannot be sealed at the "
+			    "moment.", error);
 		return -1;
 	}
 	if (suser->set.unenrolled == MAIL_SEAL_UNENROLLED_PLAINTEXT)
 		return 0;
-	refuse_save(box, "The mailbox is not ready to receive sealed mail yet.",
+	refuse_save(box, "unenrolled",
+		    "The mailbox is not ready to receive sealed mail yet.",
 		    t_strdup_printf("user %s has no keyring yet "
 			"(mail_seal_unenrolled = tempfail): it is made at the "
 			"first login with a password", owner->username));
@@ -111,7 +120,8 @@ save_begin_sealed(struct mail_save_context *ctx, struct istream *input,
 	ret = mail_seal_make_header(suser, file_key, NULL, header, mac,
 				    &error);
 	if (ret < 0) {
-		refuse_save(box, "The message cannot be sealed.", error);
+		refuse_save(box, "keys", "The message cannot be sealed.",
+			    error);
 	} else if ((ret = sbox->module_ctx.super.save_begin(ctx, input)) == 0) {
 		if (suser->file_keys == NULL)
 			suser->file_keys = file_keys_init();
@@ -175,10 +185,14 @@ static int check_plain(struct mail_save_context *ctx)
 
 int mail_seal_save_finish(struct mail_save_context *ctx)
 {
-	struct mail_seal_mailbox *sbox =
-		MAIL_SEAL_BOX_CONTEXT(ctx->transaction->box);
+	struct mailbox *box = ctx->transaction->box;
+	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(box);
+	uoff_t bytes = ctx->data.output == NULL ? 0 : ctx->data.output->offset;
 
 	if (sbox->module_ctx.super.save_finish(ctx) < 0)
 		return -1;
-	return sbox->saving_plain ? check_plain(ctx) : 0;
+	if (sbox->saving_plain)
+		return check_plain(ctx);
+	mail_seal_message_sealed_event(box, bytes);
+	return 0;
 }

@@ -52,18 +52,17 @@ lock_user(struct mail_seal_user *suser, struct mail_user *user,
 	const struct mail_seal_key_event_fields fields = { .reason = log_text };
 
 	suser->locked_text = locked_text;
-	mail_seal_log_event(
-		mail_seal_key_event_create(user,
-					   MAIL_SEAL_EVENT_UNLOCK_FAILED,
-					   &fields),
-		LOG_TYPE_ERROR,
-		t_strdup_printf("Session is locked: %s", log_text));
+	e_error(user->event, "mail_seal: Session is locked: %s", log_text);
+	mail_seal_user_key_event(user, MAIL_SEAL_EVENT_UNLOCK_FAILED, &fields);
 }
 
 static void
 unlock_by_userdb(struct mail_user *user, struct mail_seal_user *suser,
 		 const char *value)
 {
+	const struct mail_seal_key_event_fields fields = {
+		.slot_kind = "identity",
+	};
 	struct age_x25519_recipient recipient;
 	const char *error;
 
@@ -80,6 +79,7 @@ unlock_by_userdb(struct mail_user *user, struct mail_seal_user *suser,
 				      &recipient);
 	if (mail_seal_userdb_field(user, "mail_seal_recipient") == NULL)
 		mail_seal_recipients_set(suser, &recipient, 1);
+	mail_seal_user_key_event(user, MAIL_SEAL_EVENT_UNLOCKED, &fields);
 }
 
 static int

@@ -141,6 +141,17 @@ bool mail_seal_user_has_lost_keys(struct mail_user *user)
 	return suser != NULL && suser->keys_lost;
 }
 
+void mail_seal_user_tell_refused(struct mail_user *user, const char *command)
+{
+	struct event_passthrough *e =
+		event_create_passthrough(user->event)->
+		set_name("mail_seal_locked_refused")->
+		add_str("command", command);
+
+	e_debug(e->event(), "mail_seal: %s is refused: the session is locked",
+		command);
+}
+
 const char *mail_seal_user_get_locked_text(struct mail_user *user)
 {
 	struct mail_seal_user *suser = MAIL_SEAL_USER_CONTEXT(user);

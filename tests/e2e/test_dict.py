@@ -128,7 +128,7 @@ def reads(server, user, count=1):
 
 
 def enrolments(*servers):
-    return sum(len(re.findall("Enrolled: ", server.new_log()))
+    return sum(len(re.findall("audit: enroll: ", server.new_log()))
                for server in servers)
 
 

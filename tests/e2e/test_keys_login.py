@@ -11,7 +11,7 @@ import pytest
 from harness import age, keyring
 from harness.config import MAIL_UID, Setup
 from harness.doveadm import seal_user
-from harness.events import EXPORTED, exported
+from harness.events import EXPORTED, audit, exported
 from harness.seal import enrol, enrolled, open_all
 from harness.wire import Imap, Lmtp, Pop3, lmtp
 
@@ -65,8 +65,7 @@ def test_the_earlier_secret_opens_once_and_is_replaced(server, session):
         if session is Imap:
             client.select()
             assert client.body(1).startswith(b"Return-Path")
-    server.expect_log(r"Info: mail_seal: Keyring changed: new password "
-                      r"\(password\)")
+    server.expect_log(audit(user, "new password", "password"))
     assert keyring.identity(user) == keyring.identity(user, NEW)
     with pytest.raises(keyring.WrongPassword):
         keyring.identity(user, "correct horse")
@@ -156,7 +155,7 @@ def test_outdated_slot_is_renewed(server):
         imap.select()
         assert imap.body(1).endswith(MESSAGE)
         assert imap.body(2).endswith(MESSAGE)
-    server.expect_log(r"Info: mail_seal: Keyring changed: renewed \(password\)")
+    server.expect_log(audit(user, "renew", "password"))
     text = keyring.read(user)
     assert 'identity="age1' not in text and "slot: link" not in text
     assert len(identities(user)) == 2
@@ -243,13 +242,12 @@ def test_login_syncs_escrow(escrow_servers, keys):
         assert not is_locked(server, users[count])
         assert set(escrow_slots(home)) == {
             key.recipient for key in keys[:count]}
-        server.expect_log(
-            r"Info: mail_seal: Keyring changed: escrow sync \(escrow\)")
+        server.expect_log(audit(users[count], "escrow sync", "escrow"))
         before = state(home)
         server.begin_test()
         assert not is_locked(server, users[count])
         assert state(home) == before
-        assert "Keyring changed" not in server.new_log()
+        assert "audit: escrow" not in server.new_log()
     assert keyring.identity(home)
 
 
@@ -273,8 +271,8 @@ def test_password_and_escrow_in_one_change(escrow_servers, keys):
     os.symlink(home.home, user.home)
     before = os.stat(keyring.path(home)).st_ino
     assert not is_locked(server, user)
-    server.expect_log(r"Keyring changed: new password \(password\)")
-    server.expect_log(r"Keyring changed: escrow sync \(escrow\)")
+    server.expect_log(audit(user, "new password", "password"))
+    server.expect_log(audit(user, "escrow sync", "escrow"))
     assert keyring.identity(home, NEW) and len(escrow_slots(home)) == 2
     assert os.stat(keyring.path(home)).st_ino != before
 

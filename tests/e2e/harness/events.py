@@ -37,3 +37,10 @@ def exported(server, name, user):
     fields = event["fields"]
     assert fields["user"] == user.name
     return fields
+
+
+def audit(user, action, slot="none", result="ok"):
+    """The pattern of a line of the audit."""
+    return (rf"Info: mail_seal: audit: {action}: user=<{user.name}>, "
+            rf"service=[a-z0-9-]+,( rip=[0-9.]+,)? slot={slot}, "
+            rf"result={result}.*")
