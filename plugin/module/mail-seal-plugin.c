@@ -6,6 +6,7 @@
 #include "crypto/secret.h"
 #include "index/index.h"
 #include "mail/mail-seal-hooks.h"
+#include "mail/metadata.h"
 #include "mail/unlock-fd.h"
 #include "companion.h"
 #include "mail-seal-plugin.h"
@@ -56,6 +57,7 @@ void mail_seal_plugin_init(struct module *module)
 				      &mail_seal_early_hooks);
 	mail_storage_hooks_add_forced(&mail_seal_early_module,
 				      &mail_seal_traces_hooks);
+	mail_seal_metadata_init();
 	seal_index_init();
 	companion_init(module);
 }
@@ -68,5 +70,6 @@ void mail_seal_plugin_deinit(void)
 	mail_storage_hooks_remove(&mail_seal_late_hooks);
 	mail_storage_hooks_remove(&mail_seal_hooks);
 	seal_index_deinit();
+	mail_seal_metadata_deinit();
 	unlock_fd_deinit();
 }
