@@ -17,17 +17,34 @@ from harness.server import Server
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # Of the variations of a test, one in so many runs under AddressSanitizer.
-ASAN_PART = 4
+ASAN_PART = 3
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "no_asan: slow under AddressSanitizer, "
                             "which would see no code of ours that it does "
                             "not see in other tests")
-    config.addinivalue_line("markers", "one_storage: each of its other "
-                            "parameters with one storage format in turn, "
-                            "instead of two")
-    config.addinivalue_line("markers", "all_storages: with all of them")
+    config.addinivalue_line("markers", "all_storages: with all storage "
+                            "formats, instead of one")
+
+
+def _kept(items):
+    """One storage format of three for each variation of a test. The others are
+    for the other version of Dovecot and for AddressSanitizer."""
+    kept = {item.nodeid for item in items}
+    variations = {}
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if not item.get_closest_marker("all_storages") and callspec and \
+                "storage" in callspec.params:
+            test, _, others = item.nodeid.partition("[")
+            others = others.replace(callspec.params["storage"], "", 1)
+            variations.setdefault(test, {}).setdefault(others, []).append(
+                item.nodeid)
+    for test, names in variations.items():
+        for number, same in enumerate(names.values()):
+            kept -= set(same) - {in_turn(same, number, test)}
+    return kept
 
 
 def _kept_under_asan(items):
@@ -40,30 +57,12 @@ def _kept_under_asan(items):
             for name in kept_of_variations(names, ASAN_PART)}
 
 
-def _kept(items):
-    """Two storage formats of three: 2.4 has the third, and another one."""
-    kept = {item.nodeid for item in items}
-    tests = {}
-    for item in items:
-        callspec = getattr(item, "callspec", None)
-        if not item.get_closest_marker("all_storages") and callspec and \
-                "storage" in callspec.params:
-            test, _, others = item.nodeid.partition("[")
-            others = others.replace(callspec.params["storage"], "", 1)
-            count = 1 if item.get_closest_marker("one_storage") else 2
-            tests.setdefault((test, count), {}).setdefault(others, []).append(
-                item.nodeid)
-    for (test, count), variations in tests.items():
-        for number, names in enumerate(variations.values()):
-            kept -= set(names) - {in_turn(names, number + i, test)
-                                  for i in range(count)}
-    return kept
-
-
 def pytest_collection_modifyitems(config, items):
     if THOROUGH:
         return
-    kept = _kept_under_asan(items) if sanitizer.environment() else _kept(items)
+    kept = _kept(items)
+    if sanitizer.environment():
+        kept = _kept_under_asan([item for item in items if item.nodeid in kept])
     config.hook.pytest_deselected(
         items=[item for item in items if item.nodeid not in kept])
     items[:] = [item for item in items if item.nodeid in kept]

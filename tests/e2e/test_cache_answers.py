@@ -15,7 +15,6 @@ from harness.compare import Pair, assert_same
 from harness.config import Setup
 from harness.wire import Imap
 
-pytestmark = pytest.mark.one_storage
 
 NAMES = ("Subject From To Cc", "sUbJeCt fRoM", "Message-ID References",
          "Received", "X-Many x-fold", "X-Absent", "Subject X-Absent Subject",

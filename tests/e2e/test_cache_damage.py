@@ -16,7 +16,6 @@ from harness.sample import THOROUGH
 from harness.seal import enrolled
 from harness.wire import Imap, lmtp
 
-pytestmark = pytest.mark.one_storage
 
 # Each a copy of the user's mail and two sessions.
 FLIPS, FLIPS_ELSEWHERE, CUTS, SWAPS = (100, 40, 30, 20) if THOROUGH else \

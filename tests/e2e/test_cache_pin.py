@@ -18,7 +18,6 @@ from harness.events import EXPORTED, exported
 from harness.seal import enrolled
 from harness.wire import Imap
 
-pytestmark = pytest.mark.one_storage
 
 EVENT = "mail_seal_message_exchanged"
 LINE = "mail_seal: .*exchanged"

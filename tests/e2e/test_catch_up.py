@@ -17,7 +17,6 @@ from harness.doveadm import seal_user
 from harness.seal import open_all
 from harness.wire import Imap, Pop3, lmtp
 
-pytestmark = pytest.mark.one_storage
 
 COUNT = 30
 

@@ -12,7 +12,7 @@ from harness.mbsync import mbsync as mailbox_sync
 from harness.seal import enrolled, open_all
 from harness.wire import Imap
 
-pytestmark = [pytest.mark.no_asan, pytest.mark.one_storage]
+pytestmark = pytest.mark.no_asan
 
 MESSAGES = [message for _, message in corpus.cpython()] + [
     corpus.of_size(size) for size in (65536, 131073, 1 << 20)]

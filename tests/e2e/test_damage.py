@@ -223,7 +223,6 @@ def refused(reply, name):
     "BODY.PEEK[]", "BODY.PEEK[]<0.20>", "BODY.PEEK[TEXT]", "RFC822",
     "BINARY.PEEK[]", "BINARY.PEEK[1]", "BINARY.SIZE[1]", "BODYSTRUCTURE",
     "PREVIEW", "(BODY.PEEK[] BODYSTRUCTURE ENVELOPE)"])
-@pytest.mark.one_storage
 def test_each_is_refused(ward, items):
     """… with a line in the log, one for each, however often it is asked."""
     with ward.session() as imap:
@@ -240,7 +239,6 @@ def test_each_is_refused(ward, items):
 @pytest.mark.parametrize("items", [
     "ENVELOPE", "BODY.PEEK[HEADER]", "BODY.PEEK[HEADER.FIELDS (Subject)]",
     "RFC822.HEADER"])
-@pytest.mark.one_storage
 def test_headers_are_whole_or_refused(ward, items):
     """They lie in the first chunk, which may be authentic where others
     aren't."""
@@ -273,7 +271,6 @@ def test_the_others_are_delivered(ward):
     ("SORT (SUBJECT) UTF-8 ALL", None),
     ("THREAD REFERENCES UTF-8 ALL", None),
 ])
-@pytest.mark.one_storage
 def test_searches_tell_that_they_are_incomplete(ward, command, answer):
     with ward.session() as imap:
         reply = imap.cmd(command)
@@ -321,7 +318,6 @@ def test_pop3(ward):
         pop3.ok("QUIT")
 
 
-@pytest.mark.one_storage
 def test_doveadm_fetch_fails(ward):
     """… where a damaged message is asked for, and only there."""
     ward.server.allow_log(DAMAGE_LOG)
@@ -478,7 +474,6 @@ def literal_in(data, size):
     lambda sealed: sealed[:header_size(sealed) + 40 * CHUNK],
     lambda sealed: sealed[:MIDDLE] + sealed[MIDDLE + CHUNK:],
 ], ids=["flipped", "cut", "cut between chunks", "chunk left out"])
-@pytest.mark.one_storage
 def test_huge_message_is_never_whole_and_never_wrong(server, damage):
     user, _ = put_damaged(server, HUGE, damage, copies=2)
     server.allow_log(r"read\(.*authentic")

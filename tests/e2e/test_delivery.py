@@ -61,7 +61,6 @@ def break_keyring(user):
 
 @pytest.mark.parametrize("order", [
     "good broken new good", "new good good", "broken good new", "new broken"])
-@pytest.mark.one_storage
 def test_lmtp_answers_for_each_recipient(sealed, order):
     sealed.allow_log(OUR_LOG)
     users = [sealed.user() for _ in order.split()]
@@ -88,7 +87,6 @@ def test_lmtp_answers_for_each_recipient(sealed, order):
 
 @pytest.mark.parametrize("order", [
     "no yes", "yes no", "no yes no yes", "yes yes no"])
-@pytest.mark.one_storage
 def test_lmtp_to_sealed_and_plain_users(sealed, order):
     """Whose mail stays plain is the user's affair: nobody gets another's."""
     wanted = order.split()
@@ -111,7 +109,6 @@ def test_lmtp_to_sealed_and_plain_users(sealed, order):
 
 
 @pytest.mark.parametrize("message", MAGICS.values(), ids=MAGICS)
-@pytest.mark.one_storage
 def test_age_files_are_mail_like_any_other(sealed, message):
     user = enrolled(sealed)
     sealed.lda(user, message)
@@ -136,7 +133,6 @@ def storing_plain(serve, storage, request):
 
 
 @pytest.mark.parametrize("message", MAGICS.values(), ids=MAGICS)
-@pytest.mark.one_storage
 def test_plain_store_refuses_what_it_would_mistake(storing_plain, message):
     server = storing_plain
     user = server.user()
@@ -150,7 +146,6 @@ def test_plain_store_refuses_what_it_would_mistake(storing_plain, message):
 
 
 @pytest.mark.parametrize("message", MAGICS.values(), ids=MAGICS)
-@pytest.mark.one_storage
 def test_append_refuses_what_it_would_mistake(serve, storage, message):
     server = serve(Setup(storage=storage,
                          settings=(("mail_seal_save", "no"),)))
@@ -244,7 +239,6 @@ def catch_sent_mail(server):
 
 
 @pytest.mark.parametrize("script", SIEVES)
-@pytest.mark.one_storage
 def test_sieve(serve, storage, script):
     server = serve(Setup(storage=storage, extra=SIEVE_EXTRA,
                          extra_23=SIEVE_23, extra_24=SIEVE_24))
@@ -428,7 +422,6 @@ def test_mail_log(make_pair, storage):
 
 
 @pytest.mark.parametrize("method", ["gz", "zstd"])
-@pytest.mark.one_storage
 def test_compressed_attachments(make_pair, storage, method):
     """Small and large ones, which decompress well and badly."""
     pair = make_pair(storage=storage, compress=method)

@@ -19,7 +19,6 @@ from harness.mbsync import mbsync
 from harness.seal import enrolled, open_all
 from harness.wire import Imap, lmtp
 
-pytestmark = pytest.mark.one_storage
 
 MAILBOXES = ("INBOX", "Other", "Work")
 SIZES = (400, 1000, 65535, 65536, 65537, 200000)

@@ -15,7 +15,6 @@ from harness.dsync import by_password, dsync, sync
 from harness.seal import enrol, enrolled, open_all
 from harness.wire import Imap, append_part
 
-pytestmark = pytest.mark.one_storage
 
 MESSAGES = [corpus.with_attachment("attached", "see it", "a", b"x" * 3000),
             b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n",

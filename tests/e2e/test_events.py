@@ -23,8 +23,6 @@ FOLDER = os.path.join(os.path.dirname(os.path.realpath(__file__)), os.pardir,
 MESSAGE = b"Subject: hello\r\n\r\nbody\r\n"
 NEW = "battery staple"
 
-pytestmark = pytest.mark.one_storage
-
 
 @pytest.fixture(scope="module")
 def server(serve):

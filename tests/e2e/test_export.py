@@ -15,7 +15,6 @@ from harness.doveadm import seal_user
 from harness.seal import enrol
 from harness.wire import Imap, lmtp
 
-pytestmark = pytest.mark.one_storage
 
 COMPRESSION = ["gz", "zstd", "bz2", "lz4"]
 FOLDERS = ["INBOX", "Work", "Work/2026", "a_b/c", "Entw&APw-rfe", "Empty"]

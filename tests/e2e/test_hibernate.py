@@ -13,7 +13,6 @@ from harness.config import Setup
 from harness.seal import enrolled
 from harness.wire import Imap, Pop3, lmtp
 
-pytestmark = pytest.mark.one_storage
 
 MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
 BIG = corpus.of_size(100000)

@@ -212,7 +212,6 @@ def lines(script):
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-@pytest.mark.one_storage
 def test_script(make_pair, storage, name):
     """The same answers to the same commands, and nothing lost or plain."""
     pair = make_pair(storage=storage, extra=COMMON, extra_23=METADATA_23,

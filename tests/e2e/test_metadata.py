@@ -21,8 +21,6 @@ mail_attribute {
 }
 """
 
-pytestmark = pytest.mark.one_storage
-
 
 @pytest.fixture(scope="module", params=["no", "yes"])
 def server(serve, request):

@@ -10,7 +10,6 @@ from harness.config import Setup
 from harness.seal import enrol, enrolled, open_all, stanzas
 from harness.wire import Imap, Lmtp, append_part, lmtp
 
-pytestmark = pytest.mark.one_storage
 
 MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
 LF = MESSAGE.replace(b"\r\n", b"\n")

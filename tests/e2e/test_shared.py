@@ -12,7 +12,6 @@ from harness.seal import enrolled, open_all
 from harness.server import User
 from harness.wire import Imap, Lmtp, lmtp, quoted
 
-pytestmark = pytest.mark.one_storage
 
 MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
 LF = MESSAGE.replace(b"\r\n", b"\n")
@@ -209,7 +208,6 @@ def test_a_reader_gets_the_locked_answer(server):
         assert imap.body(1) == MESSAGE
 
 
-@pytest.mark.one_storage
 def test_rights_are_those_of_plain_dovecot(serve, storage):
     """What they forbid and allow that needs no look into a message."""
     servers = [serve(sharing(storage, plugin)) for plugin in ("", "mail_seal")]

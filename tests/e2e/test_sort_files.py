@@ -15,7 +15,6 @@ from harness.doveadm import seal_user
 from harness.seal import enrolled
 from harness.wire import Imap
 
-pytestmark = pytest.mark.one_storage
 
 SORTS = tuple(f"SORT ({key}) UTF-8 ALL" for key in (
     "SUBJECT", "REVERSE SUBJECT", "FROM", "TO", "CC", "DISPLAYFROM",

@@ -453,7 +453,6 @@ def kept(server, user):
 
 
 @pytest.mark.no_asan
-@pytest.mark.one_storage
 def test_killed_while_clearing(before, faults, serve, storage):
     """At each call that changes an index; the next visit begins anew."""
     plain, _, old, wanted = before
