@@ -6,6 +6,7 @@
    are children of the message's or the mailbox's. The log has them at debug
    level. They cost nothing where nobody has asked for debugging or metrics. */
 
+struct event;
 struct mail;
 struct mailbox;
 
@@ -16,5 +17,10 @@ void mail_seal_message_event(struct mail *mail, const char *name,
 
 /* mail_seal_message_sealed: a message of so many bytes, as it came, was saved. */
 void mail_seal_message_sealed_event(struct mailbox *box, uoff_t bytes);
+
+/* mail_seal_message_refused, for the call that logs why, which frees it. reason
+   is "unenrolled", "keys" or "no_owner". */
+struct event *mail_seal_message_refused_event(struct mailbox *box,
+					      const char *reason);
 
 #endif

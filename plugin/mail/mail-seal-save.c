@@ -19,12 +19,8 @@ static void
 refuse_save(struct mailbox *box, const char *reason, const char *client_text,
 	    const char *log_text)
 {
-	struct event_passthrough *e =
-		event_create_passthrough(box->event)->
-		set_name("mail_seal_message_refused")->
-		add_str("reason", reason);
-
-	e_error(e->event(), "mail_seal: Message is refused: %s", log_text);
+	e_error(mail_seal_message_refused_event(box, reason),
+		"mail_seal: Message is refused: %s", log_text);
 	mail_storage_set_error(box->storage, MAIL_ERROR_TEMP, client_text);
 }
 

@@ -2,6 +2,7 @@
 
 #include "lib.h"
 #include "dbox-save.h"
+#include "mail/message-event.h"
 #include "mail-seal-private.h"
 #include "plain-state.h"
 
@@ -96,7 +97,8 @@ fail_commit(struct mailbox_transaction_context *t, const char *client_text,
 	struct mailbox *box = t->box;
 	struct mail_seal_mailbox *sbox = MAIL_SEAL_BOX_CONTEXT(box);
 
-	e_warning(box->event, "mail_seal: Message is refused: %s", error);
+	e_warning(mail_seal_message_refused_event(box, "keys"),
+		  "mail_seal: Message is refused: %s", error);
 	sbox->module_ctx.super.transaction_rollback(t);
 	/* After the rollback, which may set another one. */
 	mail_storage_set_error(box->storage, MAIL_ERROR_TEMP, client_text);

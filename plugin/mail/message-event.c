@@ -38,3 +38,12 @@ void mail_seal_message_sealed_event(struct mailbox *box, uoff_t bytes)
 		add_int("bytes", bytes);
 	e_debug(e->event(), "mail_seal: Sealed %"PRIuUOFF_T" bytes", bytes);
 }
+
+struct event *mail_seal_message_refused_event(struct mailbox *box,
+					      const char *reason)
+{
+	return event_create_passthrough(box->event)->
+		set_name("mail_seal_message_refused")->
+		add_str("reason", reason)->
+		event();
+}
