@@ -31,6 +31,9 @@ class Sample:
     notes: dict = None
     # In a row of its own, instead of times: what lies on disk, in KiB.
     disk: float = None
+    # Pieces of work that were done, where their number in a second is what the
+    # row is about: of several processes and clients at once.
+    count: int = None
 
     @property
     def figure(self):
@@ -94,6 +97,19 @@ class Process:
         size = work()
         wall = time.monotonic() - start
         return Sample(self.cpu() - cpu, wall * 1e3, self.peak(), size)
+
+
+def measure_all(processes, work, count):
+    """A Sample of work() that keeps all of them busy, done count times."""
+    before = sum(process.cpu() for process in processes)
+    for process in processes:
+        process.reset_peak()
+    start = time.monotonic()
+    work()
+    wall = time.monotonic() - start
+    return Sample(sum(process.cpu() for process in processes) - before,
+                  wall * 1e3, max(process.peak() for process in processes),
+                  count=count)
 
 
 def logged_process(server, offset, pattern):

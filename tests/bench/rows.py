@@ -33,6 +33,9 @@ class Scale:
     append_large_count: int
     deliver_count: int
     login_count: int
+    mta_count: int
+    crowd_count: int    # messages of a mailbox that many look at
+    command_count: int  # of each client
 
     def text(self, title):
         """A title with the amounts of this scale."""
@@ -43,7 +46,8 @@ class Scale:
                             letters=self.letter_count,
                             copied=self.copy_count, appended=self.append_count,
                             appended_large=self.append_large_count,
-                            delivered=self.deliver_count, **pieces)
+                            delivered=self.deliver_count,
+                            **pieces)
 
 
 def _size(size):
@@ -53,14 +57,17 @@ def _size(size):
 FULL = Scale(large=25 * MIB, pieces=(5 * MIB, 25 * MIB, 50 * MIB),
              small_count=2000, again_count=1000, letter_count=5000,
              session_count=3, copy_count=1000, append_count=50,
-             append_large_count=2, deliver_count=100, login_count=5)
+             append_large_count=2, deliver_count=100, login_count=5,
+             mta_count=400, crowd_count=300, command_count=100)
 QUICK = replace(FULL, small_count=500, again_count=250, letter_count=1000,
                 copy_count=250, append_count=20, append_large_count=1,
-                deliver_count=30, login_count=3)
+                deliver_count=30, login_count=3, mta_count=100,
+                command_count=40)
 SMOKE = Scale(large=256 * KIB, pieces=(64 * KIB, 128 * KIB, 256 * KIB),
               small_count=10, again_count=5, letter_count=20, session_count=1,
               copy_count=5, append_count=2, append_large_count=1,
-              deliver_count=2, login_count=1)
+              deliver_count=2, login_count=1, mta_count=8, crowd_count=60,
+              command_count=10)
 
 PIECE = 64 * KIB
 
@@ -70,7 +77,8 @@ class Row:
     name: str
     title: str
     run: callable
-    # CPU time at most, as a ratio to plain Dovecot.
+    # CPU time at most, as a ratio to plain Dovecot; or of several clients at
+    # once, how much is done in a second at least.
     goal: float = None
     # Where plain Dovecot without its index cache tells something too.
     cache: bool = False

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The servers that are compared, and the mailboxes that the rows work on."""
 
+import collections
 import contextlib
 import glob
 import os
@@ -14,10 +15,11 @@ from letters import letter
 from messages import KIB, MIB, message
 from process import logged_process
 
-# Plain Dovecot as it comes is what the others are compared with. mail_seal
-# runs without Dovecot's index cache, as it has to until the cache is sealed;
-# "nocache" is plain Dovecot without it. mail_crypt is set up as its
-# documentation has it.
+# Plain Dovecot as it comes is what the others are compared with; "nocache" is
+# plain Dovecot without its index cache. mail_seal has one of its own. mail_crypt
+# is set up as its documentation has it, with a key for each user that is
+# encrypted by the user's password, and with Dovecot's index cache, in which it
+# leaves headers in clear text.
 VARIANTS = {
     "plain": {"plugin": "", "never_cache": False},
     "nocache": {"plugin": "", "never_cache": True},
@@ -37,8 +39,8 @@ _LMTP_LINE = r"lmtp\((\d+)\).*: Info: Connect from"
 class Session(Imap):
     """A client that doesn't look at what it gets, so as not to be measured."""
 
-    def __init__(self, store):
-        server, user = store.server, store.user
+    def __init__(self, store, user):
+        server = store.server
         offset = os.path.getsize(f"{server.base}/log")
         super().__init__(server, user)
         self.process = logged_process(server, offset, _LOGIN_LINE % user.name)
@@ -85,30 +87,56 @@ class Deliveries(Lmtp):
         if code != 250:
             raise AssertionError(f"LMTP: {code} {text}")
 
+    def pipe(self, user, mail):
+        """As an MTA does it, with as few packets as there can be. The mail has
+        CRLF, and no line that begins with a dot."""
+        self.send(b"MAIL FROM:<sender@example.com>\r\nRCPT TO:<%s>\r\n"
+                  b"DATA\r\n" % user.name.encode())
+        codes = [self._answer()[0] for _ in range(3)]
+        self.send(mail + b"\r\n.\r\n")
+        codes.append(self._answer()[0])
+        if codes != [250, 250, 354, 250]:
+            raise AssertionError(f"LMTP: {codes}")
+
 
 class Store:
-    """One server with one user. Mailboxes are filled when first wanted."""
+    """One server with one user, or more for rows of several clients. Mailboxes
+    are filled when first wanted."""
 
     def __init__(self, setup):
         self.server = Server(setup)
         try:
             self.server.start()
-            self.user = self.server.user("bench")
-            # Makes keys, where there are any.
-            with self.session() as session:
-                session.select()
+            self.user = self._make_user("bench")
         except BaseException:
             self.close()
             raise
+        self._users = [self.user]
         self._filled = set()
         self._seen = set()
+        # How often rows were run here that do other things each time.
+        self.runs = collections.Counter()
+
+    def _make_user(self, name):
+        user = self.server.user(name)
+        # Makes keys, where there are any; mail_crypt's with the first message.
+        with self.session(user) as session:
+            session.append(message(4 * KIB))
+            session.select()
+        return user
 
     def close(self):
         self.server.stop()
         self.server.remove()
 
-    def session(self):
-        return Session(self)
+    def users(self, count):
+        """So many, of whom the first is .user."""
+        while len(self._users) < count:
+            self._users.append(self._make_user(f"bench{len(self._users)}"))
+        return self._users[:count]
+
+    def session(self, user=None):
+        return Session(self, user or self.user)
 
     def deliveries(self):
         return Deliveries(self)
@@ -122,20 +150,21 @@ class Store:
         """The name of a mailbox with one message."""
         return self._fill(f"large{size}", 1, lambda _: message(size))
 
-    def letters(self, count):
+    def letters(self, count, user=None):
         """The name of a mailbox with messages of all kinds."""
-        return self._fill(f"letters{count}", count, letter)
+        return self._fill(f"letters{count}", count, letter, user)
 
-    def _fill(self, name, count, make):
-        if name not in self._filled:
-            with self.session() as session:
+    def _fill(self, name, count, make, user=None):
+        user = user or self.user
+        if (name, user) not in self._filled:
+            with self.session(user) as session:
                 session.ok(b"CREATE " + quoted(name))
                 for first in range(0, count, _BATCH):
                     last = min(count, first + _BATCH)
                     session.ok(b"APPEND " + quoted(name) + b"".join(
                         append_part(make(number))
                         for number in range(first, last)))
-            self._filled.add(name)
+            self._filled.add((name, user))
         return name
 
     def show(self, mailbox, *commands):
