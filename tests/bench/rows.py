@@ -36,6 +36,7 @@ class Scale:
     mta_count: int
     crowd_count: int    # messages of a mailbox that many look at
     command_count: int  # of each client
+    heavy_count: int
 
     def text(self, title):
         """A title with the amounts of this scale."""
@@ -47,7 +48,8 @@ class Scale:
                             copied=self.copy_count, appended=self.append_count,
                             appended_large=self.append_large_count,
                             delivered=self.deliver_count,
-                            **pieces)
+                            heavy=self.heavy_count,
+                            rewritten=self.again_count, **pieces)
 
 
 def _size(size):
@@ -58,7 +60,8 @@ FULL = Scale(large=25 * MIB, pieces=(5 * MIB, 25 * MIB, 50 * MIB),
              small_count=2000, again_count=1000, letter_count=5000,
              session_count=3, copy_count=1000, append_count=50,
              append_large_count=2, deliver_count=100, login_count=5,
-             mta_count=400, crowd_count=300, command_count=100)
+             mta_count=400, crowd_count=300, command_count=100,
+             heavy_count=16)
 QUICK = replace(FULL, small_count=500, again_count=250, letter_count=1000,
                 copy_count=250, append_count=20, append_large_count=1,
                 deliver_count=30, login_count=3, mta_count=100,
@@ -67,7 +70,7 @@ SMOKE = Scale(large=256 * KIB, pieces=(64 * KIB, 128 * KIB, 256 * KIB),
               small_count=10, again_count=5, letter_count=20, session_count=1,
               copy_count=5, append_count=2, append_large_count=1,
               deliver_count=2, login_count=1, mta_count=8, crowd_count=60,
-              command_count=10)
+              command_count=10, heavy_count=2)
 
 PIECE = 64 * KIB
 
@@ -80,6 +83,8 @@ class Row:
     # CPU time at most, as a ratio to plain Dovecot; or of several clients at
     # once, how much is done in a second at least.
     goal: float = None
+    # The variants that can do it at all.
+    only: tuple = ()
     # Where plain Dovecot without its index cache tells something too.
     cache: bool = False
     # Options of the Setup, for servers of its own.

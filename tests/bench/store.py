@@ -154,6 +154,22 @@ class Store:
         """The name of a mailbox with messages of all kinds."""
         return self._fill(f"letters{count}", count, letter, user)
 
+    def empty(self):
+        """The name of a mailbox without messages."""
+        return self._fill("empty", 0, letter)
+
+    def copies(self, mailbox, count):
+        """The name of a mailbox with copies of another one's messages."""
+        name = f"{count} of {mailbox}"
+        if name not in self._filled:
+            with self.session() as session:
+                session.ok(b"CREATE " + quoted(name))
+                session.select(mailbox)
+                for _ in range(count):
+                    session.drain(b"COPY 1:* " + quoted(name))
+            self._filled.add(name)
+        return name
+
     def _fill(self, name, count, make, user=None):
         user = user or self.user
         if (name, user) not in self._filled:
