@@ -44,12 +44,29 @@ static struct module mail_seal_early_module = {
 	.path = "lib09_mail_seal_plugin.so"
 };
 
+/* More than what saving or opening a message takes for a time: chunks, and the
+   buffers that hold them. */
+#define HEAP_KEPT_SIZE (256 * 1024)
+
+/* The C library gives the end of the heap back to the kernel whenever 128 KiB
+   of it are free. That was so after each message, and to get it again for the
+   next one, a page at a time, cost more than to seal it. glibc keeps twice the
+   size of the largest block of its own that was freed (mallopt(3),
+   M_MMAP_THRESHOLD), unless the administrator has set it otherwise. */
+static void keep_heap(void)
+{
+	void *block = i_malloc(HEAP_KEPT_SIZE);
+
+	i_free(block);
+}
+
 void mail_seal_plugin_init(struct module *module)
 {
 	const char *error;
 
 	if (crypto_init(&error) < 0)
 		i_fatal("mail_seal: %s", error);
+	keep_heap();
 	mail_storage_hooks_add(module, &mail_seal_hooks);
 	mail_storage_hooks_add_forced(&mail_seal_late_module,
 				      &mail_seal_late_hooks);
