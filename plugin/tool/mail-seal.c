@@ -20,6 +20,7 @@ static const struct {
 	{ "inspect", verb_inspect },
 	{ "keyring", verb_keyring },
 	{ "export", verb_export },
+	{ "doctor", verb_doctor },
 };
 
 static const char usage[] =
@@ -30,6 +31,7 @@ static const char usage[] =
 "       mail-seal keyring show [--json] [FILE]\n"
 "       mail-seal keyring open [-o FILE] [FILE]\n"
 "       mail-seal export -i IDENTITIES | --keyring FILE [-n] SOURCE OUTDIR\n"
+"       mail-seal doctor [-c CONFIG] [-m MODULEDIR] [--json]\n"
 "       mail-seal --help | --version\n"
 "\n"
 "Without FILE, or if it is \"-\", standard input is read. All results go to\n"
@@ -38,7 +40,8 @@ static const char usage[] =
 "or by what is asked for on the terminal; --passphrase-fd N is for files that\n"
 "age has sealed with a passphrase.\n"
 "Exit codes: 0 done, 2 usage, 3 no identity opens it, 4 header malformed or\n"
-"not authentic, 5 payload damaged or cut, 6 input or output failed.\n";
+"not authentic, 5 payload damaged or cut, 6 input or output failed;\n"
+"of doctor: 7 warnings, 8 errors, 78 no configuration to look at.\n";
 
 static enum tool_exit print(const char *text)
 {

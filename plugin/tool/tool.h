@@ -12,7 +12,11 @@ enum tool_exit {
 	TOOL_NO_IDENTITY = 3,
 	TOOL_BAD_HEADER = 4,
 	TOOL_BAD_PAYLOAD = 5,
-	TOOL_IO = 6
+	TOOL_IO = 6,
+	/* Of doctor: the worst of what was found, or nothing to look at. */
+	TOOL_WARNINGS = 7,
+	TOOL_ERRORS = 8,
+	TOOL_NO_CONFIGURATION = 78
 };
 
 #define TOOL_STDIN_NAME "standard input"
@@ -30,6 +34,7 @@ int verb_open(int argc, char *argv[]);
 int verb_inspect(int argc, char *argv[]);
 int verb_keyring(int argc, char *argv[]);
 int verb_export(int argc, char *argv[]);
+int verb_doctor(int argc, char *argv[]);
 int verb_keyring_show(int argc, char *argv[]);
 
 /* Say on standard error "mail-seal: NAME: …", or without NAME if it is NULL.

@@ -86,11 +86,11 @@ def test_usage_and_errors(tmp_path):
     assert mail_seal("inspect", tmp_path).code == IO
 
 
-@pytest.mark.parametrize("verb", ["keygen", "seal", "open", "inspect", None])
+@pytest.mark.parametrize("verb", ["keygen", "seal", "open", "inspect", "doctor", None])
 def test_help(verb):
     result = run([TOOL, *([verb] if verb else []), "--help"])
     assert result.code == DONE and result.err == ""
-    for word in "keygen", "seal", "open", "inspect", "--json", "Exit codes":
+    for word in "keygen", "seal", "open", "inspect", "doctor", "--json", "Exit codes":
         assert word in result.out.decode()
 
 
