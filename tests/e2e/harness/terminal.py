@@ -37,8 +37,9 @@ def talk(words, answers, cwd=None, seconds=60):
         os.kill(pid, signal.SIGKILL)
         raise
     finally:
-        os.close(fd)
+        # In this order, as who is just about to end would get a SIGHUP.
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.close(fd)
     return shown, status
 
 
