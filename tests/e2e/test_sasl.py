@@ -3,14 +3,12 @@
 
 import base64
 import hmac
-import json
 import os
 import tempfile
-import time
 
 import pytest
 
-from harness import age, disk, keyring
+from harness import age, disk, keyring, oauth2
 from harness.config import Setup
 from harness.seal import enrolled
 from harness.server import User
@@ -19,7 +17,6 @@ from harness.wire import Imap, lmtp
 MESSAGE = b"Subject: hello\r\n\r\nbody\r\n"
 MASTER = "master"
 MASTER_PASSWORD = "of the master"
-TOKEN_KEY = b"a key that signs tokens"
 
 COMMON = """
 auth_mechanisms = plain login cram-md5 oauthbearer
@@ -39,28 +36,12 @@ passdb {
   override_fields = userdb_mail_seal_password=%{sha256:password}
 }
 """
-OAUTH2_CONF = """
-introspection_mode = local
-local_validation_key_dict = fs:posix:prefix=@files@/keys/
-username_attribute = email
-"""
 PASSDBS_24 = """
 passdb passwd-file2 {
   driver = passwd-file
   master = yes
   passwd_file_path = @files@/masters
   @result@
-}
-oauth2 {
-  introspection_mode = local
-  username_attribute = email
-  oauth2_local_validation {
-    dict fs {
-      fs posix {
-        prefix = @files@/keys/
-      }
-    }
-  }
 }
 passdb oauth2 {
   mechanisms_filter = oauthbearer
@@ -77,9 +58,7 @@ def auth_files():
     with tempfile.TemporaryDirectory(prefix="mse-") as folder:
         os.chmod(folder, 0o755)
         write(f"{folder}/masters", f"{MASTER}:{{PLAIN}}{MASTER_PASSWORD}\n")
-        write(f"{folder}/oauth2.conf", OAUTH2_CONF.replace("@files@", folder))
-        write(f"{folder}/keys/default/HS256/default",
-              base64.b64encode(TOKEN_KEY).decode())
+        oauth2.write_files(folder)
         yield folder
 
 
@@ -97,7 +76,8 @@ def server(serve, auth_files, request):
             "@result@", request.param)
 
     return serve(Setup(extra=COMMON, extra_23=filled(PASSDBS_23),
-                       extra_24=filled(PASSDBS_24)))
+                       extra_24=filled(PASSDBS_24 +
+                                       oauth2.SETTINGS_24)))
 
 
 def base64_line(text):
@@ -138,28 +118,6 @@ def as_master(imap, user):
                            user.home))
 
 
-def token(user):
-    """A JSON Web Token, which the passdb sees as a password."""
-    def encoded(data):
-        return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-    now = int(time.time())
-    text = b".".join(encoded(json.dumps(part).encode()) for part in (
-        {"alg": "HS256", "typ": "JWT"},
-        {"sub": user.name, "email": user.name,
-         "iat": now - 60, "exp": now + 3600}))
-    return text + b"." + encoded(hmac.digest(TOKEN_KEY, text, "sha256"))
-
-
-def oauth2(imap, user):
-    response = b"n,a=%s,\1auth=Bearer %s\1\1" % (user.name.encode(),
-                                                 token(user))
-    tag = imap.start("AUTHENTICATE OAUTHBEARER")
-    assert imap.answer().startswith(b"+ ")
-    imap.send(base64.b64encode(response) + b"\r\n")
-    return imap.finish(tag)
-
-
 def logged_in(server, user, mechanism):
     imap = Imap(server)
     imap.login_reply = mechanism(imap, user)
@@ -168,7 +126,7 @@ def logged_in(server, user, mechanism):
 
 
 WITH_PASSWORD = [sasl_plain, sasl_plain_at_once, sasl_login]
-WITHOUT_PASSWORD = [cram_md5, oauth2, as_master]
+WITHOUT_PASSWORD = [cram_md5, oauth2.login, as_master]
 
 
 @pytest.mark.parametrize("mechanism", WITH_PASSWORD)
