@@ -2,41 +2,27 @@
 """The dicts of README.md work as they stand there."""
 
 import os
-import re
 import shutil
+import subprocess
 
 import pytest
 
 from harness import keyring
 from harness.config import Setup
-from harness.dict import Postgres, Redis
-from harness.seal import enrolled
+from harness.dict import SCHEMAS, Postgres, Redis
+from harness.readme import Commands, example
+from harness.seal import enrol
 from harness.server import dovecot_version
 from harness.wire import Imap, lmtp
 
 pytestmark = pytest.mark.no_asan
 
-README = f"{os.path.dirname(__file__)}/../../README.md"
 MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nbody\r\n"
 
 
-def example(name, changes):
-    """The text of an example, in which every change must find its place."""
-    with open(README, encoding="utf-8") as file:
-        text = re.search(rf"<!-- dict {re.escape(name)} -->\n```\n(.*?)```\n",
-                         file.read(), re.S).group(1)
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    return text
-
-
-def version():
-    return "{}.{}".format(*dovecot_version())
-
-
 def assert_works(server):
-    user = enrolled(server)
+    """Returns anna, who is in the commands."""
+    user = enrol(server, server.user("anna"))
     lmtp(server, [user], MESSAGE)
     with Imap(server, user) as imap:
         imap.select()
@@ -45,44 +31,67 @@ def assert_works(server):
     return user
 
 
-def test_redis(own_server):
+def assert_is_copy(folder, text):
+    """What a command printed to a file is the keyring, and one that opens."""
+    path = f"{folder}/mail-seal.keyring"
+    with open(path, encoding="ascii") as file:
+        assert file.read().rstrip("\n") == text.rstrip("\n")
+    shown = subprocess.run(["mail-seal", "keyring", "show", path], check=True,
+                           capture_output=True, text=True).stdout
+    assert "argon2id" in shown
+
+
+def test_redis(own_server, tmp_path):
     if not shutil.which("redis-server"):
         pytest.skip("redis-server isn't installed")
     redis = Redis(tcp=True)
     try:
-        server = own_server(Setup(extra=example(
-            f"redis {version()}", {"6379": str(redis.port)})))
-        user = assert_works(server)
-        assert f"mail-seal/{user.name}/mail-seal/keyring" in \
-            redis.cmd("KEYS", "*").split()
+        server = own_server(Setup(extra=example("dict redis", {
+            "6379": str(redis.port)})))
+        assert_works(server)
+        readme = Commands(
+            server, tmp_path, "Moving mail",
+            f"redis-cli() {{ command redis-cli -p {redis.port} \"$@\"; }}")
+        readme.run("redis-cli --raw GET mail-seal/anna/mail-seal/keyring")
+        assert_is_copy(tmp_path,
+                       redis.cmd("GET", "mail-seal/anna/mail-seal/keyring"))
     finally:
         redis.remove()
 
 
-def test_sql(own_server):
+def sql_setup(database):
+    changes = {"/run/postgresql": database.base}
+    # Our users' own group has no name.
+    group = {"group = vmail": "group = mail"}
+    if dovecot_version() < (2, 4):
+        path = f"{database.base}/dict.ext"
+        with open(path, "w", encoding="ascii") as file:
+            file.write(example("dict sql 2.3 map", {
+                **changes, "user=dovecot": "user=postgres"}))
+        return example("dict sql", {
+            **group, "/etc/dovecot/mail-seal-dict.conf.ext": path})
+    return example("dict sql", {
+        **group, **changes, "user = dovecot": "user = postgres"})
+
+
+def test_sql(own_server, tmp_path):
     if not Postgres.is_installed():
         pytest.skip("PostgreSQL isn't installed")
     database = Postgres()
-    # Our users' own group has no name.
-    socket = {"group = vmail": "group = mail"}
+    where = f"export PGHOST={database.base} PGUSER=postgres"
     try:
-        if dovecot_version() < (2, 4):
-            path = f"{database.base}/dict.ext"
-            with open(path, "w", encoding="ascii") as file:
-                file.write(example("sql 2.3 map", {
-                    "/run/postgresql": database.base,
-                    "dbname=mail": "dbname=postgres",
-                    "user=dovecot": "user=postgres"}))
-            text = example("sql 2.3", {
-                **socket, "/etc/dovecot/mail-seal-dict.conf.ext": path})
-        else:
-            text = example("sql 2.4", {
-                **socket, "/run/postgresql": database.base,
-                "dbname = mail": "dbname = postgres",
-                "user = dovecot": "user = postgres"})
-        server = own_server(Setup(extra=f"{text}mail_access_groups = mail\n"))
-        user = assert_works(server)
-        assert database.sql("SELECT username FROM mail_seal;") == user.name
+        database.sql("CREATE DATABASE mail;")
+        server = own_server(Setup(
+            extra=f"{sql_setup(database)}mail_access_groups = mail\n"))
+        readme = Commands(server, tmp_path, "Keyrings in a dict (clusters)",
+                          where)
+        readme.run("psql mail <", **{
+            "/usr/local/share/doc/mail-seal": SCHEMAS})
+        assert_works(server)
+        readme = Commands(server, tmp_path, "Moving mail", where)
+        readme.run("psql -At mail -c")
+        assert_is_copy(tmp_path, database.sql(
+            "SELECT keyring FROM mail_seal;", "mail"))
         server.allow_log("dict|sql|server terminated")
         server.stop()
     finally:

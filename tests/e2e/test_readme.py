@@ -1,35 +1,22 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The configuration in README.md works as it stands there."""
 
-import os
-import re
-
 import pytest
 
 from harness import canary, corpus, disk
 from harness.config import Setup
+from harness.readme import example
 from harness.seal import enrolled, open_all
 from harness.server import dovecot_version
 from harness.wire import Imap, Pop3, lmtp
 
 pytestmark = pytest.mark.no_asan
 
-README = f"{os.path.dirname(__file__)}/../../README.md"
-
-
-def example():
-    version = "{}.{}".format(*dovecot_version())
-    with open(README, encoding="utf-8") as file:
-        return re.search(rf"<!-- configuration {re.escape(version)} -->\n"
-                         r"```\n(.*?)```\n", file.read(), re.S).group(1)
-
-
 def start(own_server):
-    text = example()
-    assert "/etc/dovecot/users" in text
     users = "%u" if dovecot_version() < (2, 4) else "%{user}"
-    return own_server(Setup(plugin="", bare=True, extra=text.replace(
-        "/etc/dovecot/users", f"@base@/users/{users}")))
+    text = example("configuration", {
+        "/etc/dovecot/users": f"@base@/users/{users}"})
+    return own_server(Setup(plugin="", bare=True, extra=text))
 
 
 def test_example_seals_and_opens(own_server):

@@ -7,53 +7,16 @@ import re
 
 import pytest
 
-from harness import age, canary, disk, keyring, terminal
+from harness import age, canary, disk, keyring
 from harness.config import Setup
-from harness.server import dovecot_version
+from harness.readme import Commands
 from harness.wire import Imap, lmtp
 
 pytestmark = pytest.mark.no_asan
 
-README = f"{os.path.dirname(__file__)}/../../README.md"
 OLD, NEW, LAST, PHONE = ("first password", "second password",
                          "third password", "phone password")
 PASSWORD = [("Password: ", NEW)]
-
-
-def commands():
-    """Each indented line of the section that runs a program."""
-    with open(README, encoding="utf-8") as file:
-        section = re.search(r"^## Living with keys\n(.*?)^## ", file.read(),
-                            re.M | re.S).group(1)
-    lines = re.findall(r"^    (.*)$", section, re.M)
-    return [line for line in lines
-            if re.match(r"(doveadm|mail-seal|sed|age) ", line)]
-
-
-def is_for_this_dovecot(line):
-    for version in ("2.3", "2.4"):
-        if line.endswith(f"# Dovecot {version}"):
-            return version == "{}.{}".format(*dovecot_version())
-    return True
-
-
-class Section:
-    """Runs the lines that begin with some words, each just once."""
-
-    def __init__(self, server, home):
-        self.server = server
-        self.home = home
-        self.lines = [line for line in commands() if is_for_this_dovecot(line)]
-
-    def run(self, words, answers=(), **replace):
-        [line] = [line for line in self.lines if line.startswith(words)]
-        self.lines.remove(line)
-        for old, new in replace.items():
-            assert old in line, line
-            line = line.replace(old, new)
-        doveadm = f"doveadm() {{ command doveadm -c " \
-            f"{self.server.config_file} \"$@\"; }}\n"
-        return terminal.run(doveadm + line, answers, cwd=self.home)
 
 
 def new_password(password):
@@ -66,7 +29,7 @@ def test_commands_of_living_with_keys(own_server, tmp_path):
         ("mail_seal_escrow_recipients", escrow.recipient),)))
     anna = server.user("anna", OLD)
     server.user("bert")
-    readme = Section(server, anna.home)
+    readme = Commands(server, anna.home, "Living with keys")
     word = canary.word()
     (tmp_path / "escrow.txt").write_text(escrow.identity + "\n")
     escrow_file = f"{tmp_path}/escrow.txt"

@@ -26,7 +26,7 @@ def wait_until(ready, what, seconds=60):
         time.sleep(0.02)
 
 
-def _free_port():
+def free_port():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
@@ -37,7 +37,7 @@ class Redis:
     forgets nothing it has acknowledged, however it ends."""
 
     def __init__(self, tcp=False):
-        self.port = _free_port() if tcp else 0
+        self.port = free_port() if tcp else 0
         self.base = tempfile.mkdtemp(prefix="mse-redis-")
         os.chmod(self.base, 0o755)
         self.socket = f"{self.base}/redis"
@@ -243,10 +243,10 @@ class Postgres:
             [f"{self.bin}/pg_isready", "-q", "-h", self.base],
             check=False).returncode == 0, "PostgreSQL")
 
-    def sql(self, statement):
+    def sql(self, statement, name="postgres"):
         return self._as_postgres(f"{self.bin}/psql", "-qAtX", "-v",
                                  "ON_ERROR_STOP=1", "-h", self.base,
-                                 "-d", "postgres", input=statement)
+                                 "-d", name, input=statement)
 
     def stop(self):
         """At once, as if the power failed."""
