@@ -14,9 +14,9 @@ packages_run="dovecot-core dovecot-imapd dovecot-lmtpd dovecot-pop3d
 	dovecot-sieve age curl openssl python3"
 packages_test="dovecot-managesieved dovecot-sqlite isync mandoc python3-pytest
 	python3-pytest-xdist redis-server sqlite3 valgrind"
-# Where a server may be installed without asking. Natively PostgreSQL is tested
-# if it is there.
-packages_test_13="dovecot-pgsql postgresql"
+# Where a server may be installed without asking. Natively PostgreSQL, LDAP and
+# Roundcube's plugin are tested if these are there.
+packages_test_13="dovecot-ldap dovecot-pgsql php-cli postgresql slapd"
 packages_check="clang git libclang-rt-dev xz-utils"
 
 # What sudo lets through: our own settings, and how to reach the network.

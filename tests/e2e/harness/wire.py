@@ -210,9 +210,9 @@ class Pop3(_Connection):
 class Lmtp(_Connection):
     """LMTP as RFC 2033 has it: an answer for each recipient."""
 
-    def __init__(self, server):
+    def __init__(self, server, path=None):
         sock = socket.socket(socket.AF_UNIX)
-        sock.connect(f"{server.base}/run/lmtp")
+        sock.connect(path or f"{server.base}/run/lmtp")
         super().__init__(sock)
         self._answer()
         self._cmd(b"LHLO localhost")
