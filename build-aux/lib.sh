@@ -17,10 +17,11 @@ packages_test="dovecot-managesieved dovecot-sqlite isync mandoc python3-pytest
 # Where a server may be installed without asking. Natively PostgreSQL, LDAP and
 # Roundcube's plugin are tested if these are there.
 packages_test_13="dovecot-ldap dovecot-pgsql php-cli postgresql slapd"
+packages_deb="debhelper dpkg-dev lintian"
 packages_check="clang git libclang-rt-dev xz-utils"
 
 # What sudo lets through: our own settings, and how to reach the network.
-keep_environment=CI,FUZZ_SECONDS,MAIL_SEAL_CACHE,MAIL_SEAL_DEMO
+keep_environment=CI,DEB_BUILD_OPTIONS,FUZZ_SECONDS,MAIL_SEAL_CACHE,MAIL_SEAL_DEMO
 keep_environment+=,MAIL_SEAL_THOROUGH,http_proxy,https_proxy,no_proxy
 keep_environment+=,NODE_EXTRA_CA_CERTS
 
@@ -137,6 +138,69 @@ allow_services() {
 install_npm() {
 	command -v npm >/dev/null || install_packages npm
 }
+
+# Roots of Debian, made once and kept: from the mirror that this system's apt uses.
+
+# Its folder: NAME PACKAGES. A tree with another list has another root, so that
+# they don't disturb each other.
+root_folder() {
+	printf '%s/%s-%s\n' "$cache" "$1" "$(package_list "$2" | cksum |
+		cut -d ' ' -f 1)"
+}
+
+# As mmdebstrap reads them: by commas.
+package_list() {
+	local list
+	# shellcheck disable=SC2086
+	list=$(printf '%s,' $1)
+	printf '%s' "${list%,}"
+}
+
+# Where apt gets this Debian from, as sources of another: CODENAME
+root_sources() {
+	# shellcheck disable=SC2016
+	apt-get indextargets --format \
+		'$(ORIGIN) $(COMPONENT) $(CODENAME) $(REPO_URI)' \
+		'Created-By: Packages' |
+		awk -v old="$(. /etc/os-release && echo "$VERSION_CODENAME")" \
+			-v new="$1" '
+			$1 == "Debian" && $2 == "main" && index($3, old) == 1 {
+				sub(old, new, $3)
+				print "deb", $4, $3, "main"
+			}' | sort -u
+}
+
+# What this system's apt was told about proxies and dates.
+root_apt_options() {
+	apt-config dump --format '%f "%v";%n' |
+		grep -E '^Acquire::(https?::|Check-)[^ ]* "[^"]'
+}
+
+# CODENAME FOLDER PACKAGES
+make_root() {
+	local new=$2.new
+	say "making a Debian root ($1) in $2"
+	install_packages mmdebstrap debian-archive-keyring
+	[ -n "$(root_sources "$1")" ] || apt update
+	[ -n "$(root_sources "$1")" ] || die "apt has no Debian mirror configured"
+	rm -rf "$new"
+	root_apt_options >"$2.apt.conf"
+	root_sources "$1" | mmdebstrap --variant=minbase --quiet \
+		--aptopt="$2.apt.conf" --include="$(package_list "$3")" \
+		"$1" "$new" - || die "mmdebstrap failed"
+	package_list "$3" >"$new/etc/mail-seal-packages"
+	rm -rf "$2"
+	mv "$new" "$2"
+}
+
+# Several runs may share a root, one of them makes it. CODENAME FOLDER PACKAGES
+have_root() (
+	mkdir -p "$cache"
+	exec 8>"$2.lock"
+	flock 8
+	[ "$(cat "$2/etc/mail-seal-packages" 2>/dev/null)" = \
+		"$(package_list "$3")" ] || make_root "$@"
+)
 
 # Copy the files of the tree that git knows or would add, and no product of a
 # build, to a folder.

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The packages on a Debian with its own configuration: nothing is prepared but
+what an administrator does."""
+
+import os
+import re
+import subprocess
+
+import pytest
+from debian import NEWER, SNIPPET, packages
+from harness.wire import Failed, Imap, Lmtp, lmtp
+
+WORDS = b"canary-of-the-packages"
+MESSAGE = (b"From: sender@example.com\r\nTo: anna\r\nSubject: " + WORDS +
+           b"\r\n\r\n" + WORDS + b"\r\n")
+KEYRING = "/home/anna/mail-seal.keyring"
+AGE = b"age-encryption.org/v1\n"
+
+
+def deliver(debian):
+    with Lmtp(debian) as client:
+        (code, _), = client.deliver([debian.user], MESSAGE)
+    return code
+
+
+def login(debian):
+    imap = Imap(debian, debian.user)
+    imap.select()
+    return imap
+
+
+def stored(debian):
+    """Messages in the Maildir as they lie on disk."""
+    return [content for name, content
+            in debian.files("/home/anna/Maildir").items()
+            if re.search("/(cur|new)/", name)]
+
+
+def seal_one(debian):
+    """A key and a sealed message."""
+    login(debian).close()
+    assert deliver(debian) == 250
+
+
+def control(deb, field):
+    return subprocess.run(["dpkg-deb", "-f", deb, field], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def no_restart(debian):
+    """What an administrator does who picks the moment of a restart."""
+    debian.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n")
+    os.chmod(debian.path("/usr/sbin/policy-rc.d"), 0o755)
+
+
+# Installing.
+
+def test_off_until_enabled(installed):
+    settings = installed.run("doveconf", "-n")
+    assert "mail_seal" not in settings
+    lmtp(installed, [installed.user], MESSAGE)
+    with login(installed) as imap:
+        assert WORDS in imap.body(1)
+    assert WORDS in installed.files("/var/mail")["/var/mail/anna"]
+    assert not os.path.exists(installed.path(KEYRING))
+
+
+def test_snippet_has_no_setting(installed):
+    lines = installed.read(SNIPPET).splitlines()
+    assert [line for line in lines if line and line[0] != "#"] == []
+
+
+def test_dependency_on_this_interface(installed):
+    """What Dovecot compares when it loads a module is what dpkg compares."""
+    built_for = set()
+    for name, content in installed.files("/usr/lib/dovecot/modules").items():
+        if "mail_seal" in name:
+            built_for |= set(re.findall(rb"2\.\d\.ABIv\d+", content))
+    assert len(built_for) == 1
+    abi = f"dovecot-abi-{built_for.pop().decode().lower()}"
+    for deb in packages(os.environ["MAIL_SEAL_DEBS"]):
+        assert abi in re.split(r", ", control(deb, "Depends"))
+
+
+def test_what_belongs_to_whom(installed):
+    plugin = installed.run("dpkg", "-L", "dovecot-mail-seal").split()
+    tool = installed.run("dpkg", "-L", "mail-seal").split()
+    assert "/usr/share/man/man1/doveadm-seal.1.gz" in plugin
+    assert "/usr/share/doc/dovecot-mail-seal/dict-pgsql.sql" in plugin
+    assert "/usr/bin/mail-seal" in tool
+    assert "/usr/share/man/man1/mail-seal.1.gz" in tool
+    assert installed.run("mail-seal", "--version").startswith("mail-seal ")
+
+
+# Turned on.
+
+def test_sealed(enabled):
+    assert deliver(enabled) // 100 == 4, "without a key it must wait"
+    enabled.allow_log("no keyring")
+    seal_one(enabled)
+    message, = stored(enabled)
+    assert message.startswith(AGE)
+    assert WORDS not in b"".join(enabled.files("/home/anna").values())
+    with login(enabled) as imap:
+        assert WORDS in imap.body(1)
+
+
+def test_doveadm(enabled):
+    login(enabled).close()
+    assert "anna" in enabled.run("doveadm", "seal", "status", "-u", "anna")
+
+
+# Upgrading.
+
+def test_upgrade(enabled, upgrade):
+    """Debian restarts Dovecot when a module changes."""
+    seal_one(enabled)
+    edited = enabled.read(SNIPPET)
+    master = enabled.master()
+    with login(enabled) as imap:
+        enabled.install(upgrade)
+        assert imap.line().startswith(b"* BYE ")
+    assert enabled.master() != master
+    assert enabled.read(SNIPPET) == edited
+    version = enabled.run("dpkg-query", "-Wf", "${Version}", "mail-seal")
+    assert version.endswith(NEWER)
+    assert deliver(enabled) == 250
+    with login(enabled) as imap:
+        assert WORDS in imap.body(1) and WORDS in imap.body(2)
+
+
+def test_upgrade_without_restart(enabled, upgrade):
+    seal_one(enabled)
+    no_restart(enabled)
+    master = enabled.master()
+    with login(enabled) as before:
+        assert WORDS in before.body(1)
+        enabled.install(upgrade)
+        assert enabled.master() == master
+        assert deliver(enabled) == 250
+        before.ok("NOOP")
+        assert WORDS in before.body(2)
+        with login(enabled) as after:
+            assert WORDS in after.body(1) and WORDS in after.body(2)
+
+
+# Removing.
+
+def remove(debian, verb="remove"):
+    debian.allow_log("'mail_seal' not found")
+    return debian.apt(verb, "dovecot-mail-seal")
+
+
+def refused(debian):
+    """Neither a session nor a delivery, so that nothing is stored plain."""
+    with pytest.raises((Failed, EOFError)):
+        login(debian)
+    try:
+        assert deliver(debian) // 100 == 4
+    except EOFError:
+        pass
+
+
+def test_warning(installed):
+    said = " ".join(remove(installed).split())
+    for words in ("stay as they are", "mail-seal export", "mail_plugins",
+                  "seal unseal", "purge", SNIPPET):
+        assert words in said
+
+
+def test_upgrade_does_not_warn(installed, upgrade):
+    assert "stay as they are" not in installed.install(upgrade)
+
+
+def test_removed_and_back(enabled):
+    seal_one(enabled)
+    before = enabled.files("/home/anna")
+    remove(enabled)
+    assert not enabled.find("/usr/lib/dovecot/modules", "*mail_seal*")
+    refused(enabled)
+    assert enabled.files("/home/anna") == before
+    enabled.install(os.environ["MAIL_SEAL_DEBS"])
+    with login(enabled) as imap:
+        assert WORDS in imap.body(1)
+
+
+def test_tool_reads_what_is_left(enabled):
+    seal_one(enabled)
+    remove(enabled)
+    enabled.write("/run/password", enabled.user.password + "\n")
+    enabled.run("sh", "-c", f"mail-seal export --keyring {KEYRING} "
+                "--password-fd 3 /home/anna/Maildir /run/out 3</run/password")
+    assert any(WORDS in content
+               for content in enabled.files("/run/out").values())
+
+
+def test_purged(enabled):
+    """The configuration goes, and nothing of the users' with it."""
+    seal_one(enabled)
+    before = enabled.files("/home/anna")
+    remove(enabled, "purge")
+    assert not os.path.exists(enabled.path(SNIPPET))
+    assert enabled.files("/home/anna") == before
