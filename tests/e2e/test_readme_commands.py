@@ -25,6 +25,7 @@ NOT_RUN = {
     "make": "the same",
     "build-aux/demo": "installs, and stays",
     "build-aux/check": "runs these tests",
+    "build-aux/deb": "build-aux/check runs it",
     "mail-seal doctor": "looks at the system's configuration",
 }
 
