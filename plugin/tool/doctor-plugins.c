@@ -148,42 +148,49 @@ where_loaded(struct doctor *doctor, const char *name)
 	return str_len(where) == 0 ? NULL : str_c(where);
 }
 
-#if DOVECOT_PREREQ(2, 4, 0)
-static void
-paste_list(struct doctor *doctor, const char *service, const char *without)
-{
-	const char *const *words = doctor_conf_list(doctor->conf, service,
-						    "mail_plugins");
-	string_t *lines = t_str_new(64);
-
-	for (; *words != NULL; words++) {
-		if (doctor_begins(*words, without))
-			str_printfa(lines, "%s    %s = no",
-				    str_len(lines) == 0 ? "" : "\n", *words);
-	}
-	doctor_paste(doctor, "protocol %s {\n  mail_plugins {\n%s\n  }\n}",
-		     service, str_c(lines));
-}
-#else
-static void
-paste_list(struct doctor *doctor, const char *service, const char *without)
+/* mail_plugins without those of fts; ours is to be there in any case. */
+static const char *list_without_fts(struct doctor *doctor, const char *service)
 {
 	const char *const *words = doctor_conf_list(doctor->conf, service,
 						    "mail_plugins");
 	string_t *list = t_str_new(64);
 
+#if DOVECOT_PREREQ(2, 4, 0)
+	str_append(list, "mail_plugins {\n");
 	for (; *words != NULL; words++) {
-		if (!doctor_begins(*words, without))
+		if (doctor_begins(*words, "fts"))
+			str_printfa(list, "  %s = no\n", *words);
+	}
+	str_append_c(list, '}');
+#else
+	str_append(list, "mail_plugins =");
+	for (; *words != NULL; words++) {
+		if (!doctor_begins(*words, "fts") && strcmp(*words, OURS) != 0)
 			str_printfa(list, " %s", *words);
 	}
-	doctor_paste(doctor, "protocol %s {\n  mail_plugins =%s\n}", service,
-		     str_c(list));
-}
+	str_append(list, " "OURS);
 #endif
+	return str_c(list);
+}
+
+static void paste_without_fts(struct doctor *doctor)
+{
+	const char *const *services = doctor_mail_services(doctor);
+
+	if (!is_any_own(doctor, services)) {
+		doctor_paste(doctor, "%s", list_without_fts(doctor, NULL));
+		return;
+	}
+	for (; *services != NULL; services++) {
+		if (loads(doctor, *services, "fts")) {
+			doctor_paste(doctor, "protocol %s {\n%s\n}", *services,
+				     list_without_fts(doctor, *services));
+		}
+	}
+}
 
 static void check_fts(struct doctor *doctor)
 {
-	const char *const *services = doctor_mail_services(doctor);
 	const char *where = where_loaded(doctor, "fts");
 
 	if (where == NULL)
@@ -191,10 +198,7 @@ static void check_fts(struct doctor *doctor)
 	doctor_say(doctor, DOCTOR_WARNING, "neighbours",
 		   "fts is in mail_plugins of %s: it writes the words of mail "
 		   "into its index in clear text. Expected none", where);
-	for (; *services != NULL; services++) {
-		if (loads(doctor, *services, "fts"))
-			paste_list(doctor, *services, "fts");
-	}
+	paste_without_fts(doctor);
 }
 
 #if DOVECOT_PREREQ(2, 4, 0)

@@ -81,6 +81,14 @@ MENDED = [
          "protocol indexer-worker {\n  mail_plugins = acl\n}"),
     _row("neighbours", "warning", "words of mail into its index",
          *_loads("fts", "fts_lucene" if OLD else "fts_flatcurve")),
+    _row("neighbours", "warning", "fts is in mail_plugins of imap pop3",
+         "mail_plugins = acl fts\nprotocol pop3 {\n"
+         "  mail_plugins = fts mail_seal\n}",
+         "mail_plugins {\n  mail_seal = no\n  fts = yes\n}\n"
+         "protocol pop3 {\n  mail_plugins = fts mail_seal\n}"),
+    _row("neighbours", "warning", "fts is in mail_plugins of imap pop3",
+         "mail_plugins = acl fts",
+         "mail_plugins {\n  mail_seal = no\n  fts = yes\n}"),
     _row("neighbours", "warning", "mail_crypt_save_version = 2",
          _loads("mail_crypt")[0] +
          "\nplugin {\n  mail_crypt_save_version = 2\n}", None),
