@@ -13,7 +13,7 @@ import pytest
 
 from harness.config import Setup
 from harness.doctor import (ERRORS, NO_CONFIGURATION, OK, WARNINGS, Doctor,
-                            clean, run)
+                            clean, example, run)
 from harness.server import dovecot_version
 
 pytestmark = pytest.mark.no_asan
@@ -262,9 +262,13 @@ def _write(doctor, lines):
     return doctor.path
 
 
+def _without_passdb():
+    return re.sub(r"^passdb .*?^}\n", "", clean(), flags=re.S | re.M)
+
+
 def _passdb(fields, driver="passwd-file"):
     """The clean configuration with another passdb."""
-    text = re.sub(r"passdb .*?^}\n", "", clean(), flags=re.S | re.M)
+    text = _without_passdb()
     if OLD:
         return (f"{text}\npassdb {{\n  driver = {driver}\n"
                 f"  args = /etc/dovecot/users\n{fields}\n}}\n")
@@ -347,6 +351,16 @@ def test_query_in_a_file(doctor, tmp_path, query, level):
     assert [finding.level for finding in found] == ([level] if level else [])
 
 
+@pytest.mark.parametrize("name", [
+    f"example {name}" for name in ("sql", "ldap", "pam", "oauth2")])
+def test_examples_of_the_readme(doctor, name):
+    text = _without_passdb()
+    found = doctor.find(f"{text}{example(name)}")
+    assert {finding.level for finding in found
+            if finding.check == "passdb"} <= {"ok", "note"}, found
+    assert doctor.code == OK
+
+
 @pytest.mark.parametrize("query, level", [
     ("SELECT '%{password | sha256 | hexlify}' AS userdb_mail_seal_password",
      None),
@@ -363,7 +377,7 @@ def test_query_in_the_configuration(doctor, query, level):
 
 
 def test_no_passdb_and_master(doctor):
-    text = re.sub(r"passdb .*?^}\n", "", clean(), flags=re.S | re.M)
+    text = _without_passdb()
     assert [finding.text for finding in doctor.bad(text)
             if "there is no passdb" in finding.text] != []
     master = "  driver = passwd-file\n  master = yes\n" + (

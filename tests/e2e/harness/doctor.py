@@ -42,11 +42,11 @@ class Finding:
     lines: tuple
 
 
-def example():
+def example(name="configuration"):
     """What the README tells to put into the configuration."""
     version = "{}.{}".format(*dovecot_version())
     with open(README, encoding="utf-8") as file:
-        return re.search(rf"<!-- configuration {re.escape(version)} -->\n"
+        return re.search(rf"<!-- {name} {re.escape(version)} -->\n"
                          r"```\n(.*?)```\n", file.read(), re.S).group(1)
 
 
