@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "e2e"))
 
-from debian import Debian, newer  # noqa: E402  (needs the path above)
+from debian import Debian, newer, unpack  # noqa: E402  (needs the path above)
 
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 1
@@ -21,6 +21,13 @@ def loopback():
     with socket.socket() as sock:
         fcntl.ioctl(sock, SIOCSIFFLAGS,
                     struct.pack("16sH14x", b"lo", IFF_UP))
+
+
+@pytest.fixture(scope="session")
+def unpacked(tmp_path_factory):
+    """Folders with the files of each package, by its name."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    return unpack(os.environ["MAIL_SEAL_DEBS"], folder)
 
 
 @pytest.fixture(scope="session")

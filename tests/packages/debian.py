@@ -32,8 +32,9 @@ class Debian:
         # Where harness.wire.Lmtp looks for run/lmtp.
         self.base = f"{folder}/base"
         self._clean = clean
-        # It is how Dovecot is restarted.
-        self._allowed = [re.compile("Warning: Killed with signal 15")]
+        # What Dovecot says of a restart and of a reload.
+        self._allowed = [re.compile("Warning: Killed with signal 15"),
+                         re.compile("Warning: SIGHUP received")]
 
     def __enter__(self):
         upper, work = f"{self.folder}/upper", f"{self.folder}/work"
@@ -100,9 +101,6 @@ class Debian:
                 with open(path, "rb") as file:
                     found[path[len(self.root):]] = file.read()
         return found
-
-    def find(self, folder, pattern):
-        return glob.glob(f"{self.path(folder)}/**/{pattern}", recursive=True)
 
     # Dovecot.
 
@@ -201,6 +199,20 @@ def packages(folder):
     """Those that a user installs."""
     return sorted(path for path in glob.glob(f"{folder}/*.deb")
                   if "-dbgsym_" not in path)
+
+
+def control(deb, field):
+    return subprocess.run(["dpkg-deb", "-f", deb, field], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def unpack(debs, folder):
+    trees = {}
+    for deb in packages(debs):
+        name = control(deb, "Package")
+        trees[name] = f"{folder}/{name}"
+        _host("dpkg-deb", "-x", deb, trees[name])
+    return trees
 
 
 def newer(debs, folder):
