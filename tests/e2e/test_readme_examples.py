@@ -367,10 +367,11 @@ def test_roundcube_may_do_nothing_else(roundcube):
     user = enrolled(server)
     destroy = [["sealDestroy", {"user": user.name, "confirm": user.name}, ""]]
     key = base64.b64encode(b"a-long-random-word").decode()
-    server.allow_log("Error: ")
+    # Dovecot 2.4.1 gives up a refused request, and its process.
+    server.allow_log("Error: |json_generator|Raw backtrace|signal 6")
     done = subprocess.run(
         ["curl", "-s", "-H", f"Authorization: X-Dovecot-API {key}", "-d",
          json.dumps(destroy), f"http://127.0.0.1:{web.port}/doveadm/v1"],
-        capture_output=True, text=True, check=True)
-    assert "unAuthorized" in done.stdout
+        capture_output=True, text=True)
+    assert "unAuthorized" in done.stdout or (not IS_23 and done.stdout == "")
     assert keyring.identity(user)

@@ -20,6 +20,7 @@ database ldif
 suffix "{base}"
 directory {folder}/data
 access to attrs=userPassword by anonymous auth
+access to * by * read
 """
 
 _TOP = f"""dn: {BASE}
