@@ -17,7 +17,7 @@ from harness.server import Server
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 # Of the variations of a test, one in so many runs under AddressSanitizer.
-ASAN_PART = 3
+ASAN_PART = 6
 
 
 def pytest_configure(config):
