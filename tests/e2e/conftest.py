@@ -10,13 +10,14 @@ import pytest
 from harness import sanitizer
 from harness.compare import Pair
 from harness.config import FORMATS, Setup
-from harness.sample import THOROUGH, in_turn, kept_of_variations
+from harness.sample import (THOROUGH, in_turn, is_for_asan,
+                            kept_of_variations)
 from harness.server import Server
 
 # Ended by CI or by a person: as ^C, so that the servers are stopped.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
-# Of the variations of a test, one in so many runs under AddressSanitizer.
+# One test in two runs under AddressSanitizer, and of its variations one in so many.
 ASAN_PART = 6
 
 
@@ -50,8 +51,8 @@ def _kept(items):
 def _kept_under_asan(items):
     tests = {}
     for item in items:
-        if not item.get_closest_marker("no_asan"):
-            test = item.nodeid.partition("[")[0]
+        test = item.nodeid.partition("[")[0]
+        if is_for_asan(test) and not item.get_closest_marker("no_asan"):
             tests.setdefault(test, []).append(item.nodeid)
     return {name for names in tests.values()
             for name in kept_of_variations(names, ASAN_PART)}

@@ -38,6 +38,11 @@ def in_turn(names, number, test):
     return names[(_begin(test, 1) + number) % len(names)]
 
 
+def is_for_asan(test):
+    """One test in two."""
+    return zlib.crc32(test.encode()) % 2 == 0
+
+
 def kept_of_variations(names, size):
     """Of the variations of a test, one in size, and at least one of each."""
     begin = zlib.crc32(names[0].partition("[")[0].encode()) % size
