@@ -26,6 +26,8 @@ static struct {
 	/* -1 if the log isn't a file, or is the terminal. */
 	int fd;
 	char *path;
+	/* Why it could not be opened, NULL if it could. */
+	char *error;
 	bool syslog;
 } audit_log = { .fd = -1 };
 
@@ -41,12 +43,11 @@ static void open_file(const char *path)
 {
 	audit_log.fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC,
 			    0600);
-	if (audit_log.fd == -1) {
-		i_warning("mail_seal: cannot open the log %s to have changes "
-			  "of keyrings in it: %m", path);
-	} else if (is_terminal(audit_log.fd)) {
+	if (audit_log.fd == -1)
+		audit_log.error = i_strdup_printf("open(%s) failed: %m", path);
+	else if (is_terminal(audit_log.fd))
 		i_close_fd(&audit_log.fd);
-	} else
+	else
 		audit_log.path = i_strdup(path);
 }
 
@@ -88,6 +89,7 @@ void mail_seal_user_audit_deinit(void)
 {
 	i_close_fd(&audit_log.fd);
 	i_free(audit_log.path);
+	i_free(audit_log.error);
 	if (audit_log.syslog)
 		closelog();
 	audit_log.syslog = FALSE;
@@ -115,4 +117,8 @@ void audit_log_write(struct mail_user *user, const char *text)
 		       text);
 	else if (audit_log.fd != -1)
 		write_line(user, text);
+	else if (audit_log.error != NULL) {
+		e_warning(user->event, "mail_seal: the line above is not in "
+			  "Dovecot's log: %s", audit_log.error);
+	}
 }

@@ -6,12 +6,13 @@ import json
 import os
 import re
 import socket
+import subprocess
 import time
 import urllib.request
 
 import pytest
 
-from harness import disk, keyring
+from harness import disk, keyring, sanitizer
 from harness.config import Setup
 from harness.doveadm import seal_user
 from harness.events import EXPORTED, audit, exported
@@ -30,6 +31,13 @@ def server(serve):
 
 
 # The audit
+
+
+def doveadm(server, *words):
+    return subprocess.run(["doveadm", "-c", server.config_file, *words],
+                          capture_output=True, check=False, timeout=60,
+                          stdin=subprocess.DEVNULL,
+                          env=sanitizer.environment())
 
 
 def test_audit_of_logins(server):
@@ -88,6 +96,21 @@ def test_audit_of_the_end(server):
     user = enrolled(server)
     seal_user(server, user, "destroy", "--confirm", user.name)
     server.expect_log(audit(user, "destroy"))
+
+
+def test_a_log_that_can_not_be_written(server):
+    """Said with the line, and not by commands that change nothing."""
+    user = enrolled(server)
+    unwritable = ["-o", "info_log_path=/nowhere/log"]
+    done = doveadm(server, *unwritable, "mailbox", "list", "-u", user.name)
+    assert done.stderr == b"" and done.returncode == 0
+    done = doveadm(server, *unwritable, "seal", "destroy", "-u", user.name,
+                   "--confirm", user.name)
+    assert done.returncode == 0
+    assert re.search(audit(user, "destroy"), done.stderr.decode())
+    assert re.search(r"Warning: mail_seal: the line above is not in Dovecot's "
+                     r"log: open\(/nowhere/log\) failed: No such file",
+                     done.stderr.decode())
 
 
 def test_no_line_of_the_audit_can_be_forged(server):
