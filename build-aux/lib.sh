@@ -21,7 +21,7 @@ packages_deb="debhelper dpkg-dev lintian"
 packages_check="clang git libclang-rt-dev xz-utils"
 
 # What sudo lets through: our own settings, and how to reach the network.
-keep_environment=CI,DEB_BUILD_OPTIONS,FUZZ_SECONDS,MAIL_SEAL_CACHE,MAIL_SEAL_DEMO
+keep_environment=CI,CHECK_SECONDS,DEB_BUILD_OPTIONS,FUZZ_SECONDS,MAIL_SEAL_CACHE,MAIL_SEAL_DEMO
 keep_environment+=,MAIL_SEAL_THOROUGH,http_proxy,https_proxy,no_proxy
 keep_environment+=,NODE_EXTRA_CA_CERTS
 
