@@ -13,7 +13,8 @@
      /private/vendor/vendor.mail-seal/slots      what opens the keyring: kind and
          date of each slot, separated by "; ": "password 2026-11-23T10:00:00Z"
 
-   An entry without a value isn't there. Works with imap_metadata = no as well. */
+   An entry without a value isn't there. A list (DEPTH) has those of the server
+   alone. Works with imap_metadata = no as well. */
 
 void mail_seal_metadata_init(void);
 void mail_seal_metadata_deinit(void);

@@ -110,6 +110,11 @@ static void write_line(struct mail_user *user, const char *text)
 	}
 }
 
+bool audit_log_is_open(void)
+{
+	return audit_log.syslog || audit_log.fd != -1;
+}
+
 void audit_log_write(struct mail_user *user, const char *text)
 {
 	if (audit_log.syslog)

@@ -8,4 +8,7 @@ struct mail_user;
    into Dovecot's log, too; see mail_seal_user_audit_init(). */
 void audit_log_write(struct mail_user *user, const char *text);
 
+/* TRUE if that puts it anywhere. */
+bool audit_log_is_open(void);
+
 #endif

@@ -99,7 +99,12 @@ void mail_seal_user_key_event(struct mail_user *user,
 		/* Statistics take the time since the event was made for its
 		   duration. */
 		timeval_sub_usecs(&ke.event->tv_created, fields->duration_usecs);
-		e_info(ke.event, "%s", str_c(ke.text));
+		/* Whoever has given doveadm the key has no need to read on
+		   the terminal that it opens. */
+		if (event == MAIL_SEAL_EVENT_UNLOCKED && audit_log_is_open())
+			e_debug(ke.event, "%s", str_c(ke.text));
+		else
+			e_info(ke.event, "%s", str_c(ke.text));
 		audit_log_write(user, str_c(ke.text));
 	} T_END;
 	event_unref(&ke.event);

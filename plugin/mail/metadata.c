@@ -122,22 +122,34 @@ get_slots(struct mailbox *box, const char *key ATTR_UNUSED,
 	return 1;
 }
 
+/* Who lists what a mailbox has is to find what was put there: the server's list
+   has them. */
+static int
+list_nothing(struct mailbox *box ATTR_UNUSED,
+	     const char *key_prefix ATTR_UNUSED, pool_t pool ATTR_UNUSED,
+	     ARRAY_TYPE(const_string) *attrs ATTR_UNUSED)
+{
+	return 0;
+}
+
 /* As authority without a function to set it, it is read only. */
-#define ENTRY(prefix, name) { \
+#define ENTRY(prefix, name, list) { \
 	.type = MAIL_ATTRIBUTE_TYPE_PRIVATE, \
 	.key = prefix ENTRY_PREFIX #name, \
 	.rank = MAIL_ATTRIBUTE_INTERNAL_RANK_AUTHORITY, \
 	.flags = MAIL_ATTRIBUTE_INTERNAL_FLAG_VALIDATED, \
-	.get = get_##name \
+	.get = get_##name, \
+	.iter = list \
 }
+#define SERVER_PREFIX MAILBOX_ATTRIBUTE_PREFIX_DOVECOT_PVT_SERVER
 
 static const struct mailbox_attribute_internal entries[] = {
-	ENTRY("", status),
-	ENTRY("", recipient),
-	ENTRY("", slots),
-	ENTRY(MAILBOX_ATTRIBUTE_PREFIX_DOVECOT_PVT_SERVER, status),
-	ENTRY(MAILBOX_ATTRIBUTE_PREFIX_DOVECOT_PVT_SERVER, recipient),
-	ENTRY(MAILBOX_ATTRIBUTE_PREFIX_DOVECOT_PVT_SERVER, slots),
+	ENTRY("", status, list_nothing),
+	ENTRY("", recipient, list_nothing),
+	ENTRY("", slots, list_nothing),
+	ENTRY(SERVER_PREFIX, status, NULL),
+	ENTRY(SERVER_PREFIX, recipient, NULL),
+	ENTRY(SERVER_PREFIX, slots, NULL),
 };
 
 void mail_seal_metadata_init(void)

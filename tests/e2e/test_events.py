@@ -14,7 +14,7 @@ import pytest
 
 from harness import disk, keyring, sanitizer
 from harness.config import Setup
-from harness.doveadm import seal_user
+from harness.doveadm import seal_user, unlocked
 from harness.events import EXPORTED, audit, exported
 from harness.seal import enrolled
 from harness.wire import Failed, Imap, Lmtp, Pop3, lmtp
@@ -96,6 +96,18 @@ def test_audit_of_the_end(server):
     user = enrolled(server)
     seal_user(server, user, "destroy", "--confirm", user.name)
     server.expect_log(audit(user, "destroy"))
+
+
+def test_audit_of_a_key_that_is_given_to_doveadm(server):
+    """In the log alone: the terminal is for what was asked."""
+    user = enrolled(server)
+    lmtp(server, [user], MESSAGE)
+    server.begin_test()
+    done = unlocked(server, "fetch", "-u", user.name, "hdr.subject", "all",
+                    key=user.password)
+    assert "hello" in done.out and done.err == ""
+    line = server.expect_log(audit(user, "unlock", "password")).group()
+    assert "service=doveadm" in line
 
 
 def test_a_log_that_can_not_be_written(server):

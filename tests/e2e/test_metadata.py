@@ -52,6 +52,17 @@ def test_of_a_session_with_its_key(server, mailbox):
                             get(imap, "slots", mailbox))
 
 
+def test_lists(server):
+    """Of the server's entries, and of a mailbox's those that were put there."""
+    user = enrolled(server)
+    with Imap(server, user) as imap:
+        command = "GETMETADATA (DEPTH infinity) {} /private/vendor"
+        listed = imap.ok(command.format('""')).raw.decode()
+        for name in "status", "recipient", "slots":
+            assert f"{ENTRY}{name} " in listed
+        assert ENTRY not in imap.ok(command.format("INBOX")).raw.decode()
+
+
 def test_of_a_locked_session(server):
     user = enrolled(server)
     lmtp(server, [user], b"Subject: x\r\n\r\n")
