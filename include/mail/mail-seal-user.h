@@ -57,8 +57,9 @@ void mail_seal_user_hide_unlock_fd(int fd);
 
 /* For doveadm, before it has a user and while it is root: open Dovecot's log
    (info_log_path or log_path, a file or syslog), so that lines of the audit are
-   there as well as on the terminal. Does nothing in doveadm's server, which logs
-   there anyway. If the log can't be opened, each line is followed by a warning. */
+   there as well as on the terminal, which isn't told that a key has opened the
+   keyring. Does nothing in doveadm's server, which logs there anyway. If the log
+   can't be opened, each line is followed by a warning. */
 void mail_seal_user_audit_init(void);
 void mail_seal_user_audit_deinit(void);
 

@@ -4,7 +4,7 @@
 
 struct mail_user;
 
-/* A line of the audit, which was logged. If that went to the terminal, put it
+/* A line of the audit, which was logged. Where that goes to the terminal, put it
    into Dovecot's log, too; see mail_seal_user_audit_init(). */
 void audit_log_write(struct mail_user *user, const char *text);
 
