@@ -32,6 +32,10 @@ int age_x25519_recipient_parse(const char *str,
 /* "age1…" from the data stack: it is not a secret. */
 const char *
 age_x25519_recipient_str(const struct age_x25519_recipient *recipient);
+/* The same of several, separated by spaces. */
+const char *
+age_x25519_recipients_str(const struct age_x25519_recipient *recipients,
+			  unsigned int count);
 
 /* Parse "AGE-SECRET-KEY-1…" and compute the public key. Returns 0, or -1 and
    error_r, which does not repeat the string; identity_r is then zeroed. */

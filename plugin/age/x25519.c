@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
+#include "str.h"
 #include "age/base64.h"
 #include "age/bech32.h"
 #include "age/x25519.h"
@@ -114,6 +115,20 @@ age_x25519_recipient_str(const struct age_x25519_recipient *recipient)
 	age_bech32_encode(RECIPIENT_HRP, recipient->key,
 			  sizeof(recipient->key), str);
 	return t_strdup(str);
+}
+
+const char *
+age_x25519_recipients_str(const struct age_x25519_recipient *recipients,
+			  unsigned int count)
+{
+	string_t *str = t_str_new(64);
+
+	for (unsigned int i = 0; i < count; i++) {
+		if (i > 0)
+			str_append_c(str, ' ');
+		str_append(str, age_x25519_recipient_str(&recipients[i]));
+	}
+	return str_c(str);
 }
 
 int age_x25519_identity_parse(const char *str,

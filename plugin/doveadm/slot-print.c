@@ -78,14 +78,8 @@ const char *seal_slots_str(const struct keyring *keyring)
 const char *seal_recipients_str(const struct keyring *keyring)
 {
 	const struct age_x25519_recipient *recipients;
-	string_t *str = t_str_new(64);
-	unsigned int i, count;
+	unsigned int count;
 
 	recipients = keyring_recipients(keyring, &count);
-	for (i = 0; i < count; i++) {
-		if (i > 0)
-			str_append_c(str, ' ');
-		str_append(str, age_x25519_recipient_str(&recipients[i]));
-	}
-	return str_c(str);
+	return age_x25519_recipients_str(recipients, count);
 }

@@ -45,10 +45,10 @@ get_recipient(struct mailbox *box, const char *key ATTR_UNUSED,
 	      struct mail_attribute_value *value_r)
 {
 	struct mail_user *user = get_user(box);
-	const struct age_x25519_recipient *recipient;
+	const struct age_x25519_recipient *recipients;
 	struct mail_seal_user *suser;
-	string_t *str;
 	const char *error;
+	unsigned int count;
 	int ret;
 
 	if (user == NULL)
@@ -59,13 +59,8 @@ get_recipient(struct mailbox *box, const char *key ATTR_UNUSED,
 		e_warning(box->event, "mail_seal: %s", error);
 	if (ret <= 0)
 		return 0;
-	str = t_str_new(64);
-	array_foreach(&suser->recipients, recipient) {
-		if (str_len(str) > 0)
-			str_append_c(str, ' ');
-		str_append(str, age_x25519_recipient_str(recipient));
-	}
-	value_r->value = str_c(str);
+	recipients = array_get(&suser->recipients, &count);
+	value_r->value = age_x25519_recipients_str(recipients, count);
 	return 1;
 }
 
