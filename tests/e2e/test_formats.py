@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from harness import cachefile, disk, formats, keyring, memory
+from harness import (cachefile, disk, formats, keyring, memory,
+                     sanitizer)
 from harness.cached import message, visit
 from harness.doveadm import seal_user
 from harness.seal import enrolled
@@ -38,7 +39,8 @@ class Reader:
         out = subprocess.run(
             ["doveadm", "-c", self.server.config_file, "-f", "tab", "mailbox",
              "status", "-u", self.user.name, "guid uidvalidity", "INBOX"],
-            check=True, capture_output=True, text=True).stdout
+            check=True, capture_output=True, text=True,
+            env=sanitizer.environment()).stdout
         names, values = (line.split("\t") for line in out.splitlines())
         row = dict(zip(names, values))
         return bytes.fromhex(row["guid"]), int(row["uidvalidity"])

@@ -3,7 +3,8 @@
 
 Loops over each call of a command, moments of kills, and storage formats that
 matter little take a part. It is another one with each version of Dovecot, so the
-runs of build-aux/check cover more together. MAIL_SEAL_THOROUGH=1 takes all of it.
+runs of build-aux/check cover more together. MAIL_SEAL_THOROUGH=1 takes all of it,
+MAIL_SEAL_SANITIZE_ALL=1 each test under AddressSanitizer too, instead of one in two.
 """
 
 import os
@@ -15,6 +16,7 @@ from .server import dovecot_version
 # An odd number, see those who call part().
 ASAN_FEWER = 3
 THOROUGH = bool(os.environ.get("MAIL_SEAL_THOROUGH"))
+SANITIZE_ALL = bool(os.environ.get("MAIL_SEAL_SANITIZE_ALL"))
 
 
 def part(size, end, name=""):
