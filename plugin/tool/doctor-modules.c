@@ -182,9 +182,11 @@ void doctor_check_modules(struct doctor *doctor)
 {
 	const char *dir = get_module_dir(doctor);
 	const char *abi = find_dovecot_abi(doctor);
-	bool ok = check_owner(doctor, dir) & check_copies(doctor, dir);
+	bool ok = check_owner(doctor, dir);
 	unsigned int i;
 
+	if (!check_copies(doctor, dir))
+		ok = FALSE;
 	for (i = 0; i < N_ELEMENTS(modules); i++) {
 		if (!check_module(doctor, t_strdup_printf("%s/%s", dir,
 							  modules[i]), abi))
