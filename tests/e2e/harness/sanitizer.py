@@ -30,8 +30,9 @@ def environment():
 def configuration(version):
     if not _library:
         return ""
-    limit = "default_vsz_limit = 0\n"
     if version < (2, 4):
-        return limit + f"import_environment = TZ {' '.join(_VARIABLES)}\n"
+        return "default_vsz_limit = 0\n" \
+            f"import_environment = TZ {' '.join(_VARIABLES)}\n"
     lines = "".join(f"  {name} = %{{env:{name}}}\n" for name in _VARIABLES)
-    return limit + f"import_environment {{\n{lines}}}\n"
+    return "default_vsz_limit = unlimited\n" \
+        f"import_environment {{\n{lines}}}\n"
