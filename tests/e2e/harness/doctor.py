@@ -7,6 +7,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
+from . import sanitizer
 from .server import dovecot_version
 
 README = f"{os.path.dirname(__file__)}/../../../README.md"
@@ -55,6 +56,8 @@ def clean():
 
 
 def run(*args, **kwargs):
+    # Of 2.4, doveconf loads our module of settings.
+    kwargs.setdefault("env", sanitizer.environment())
     return subprocess.run(["mail-seal", "doctor", *map(str, args)],
                           capture_output=True, text=True, timeout=60,
                           check=False, **kwargs)

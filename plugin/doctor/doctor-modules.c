@@ -2,7 +2,7 @@
 #define _GNU_SOURCE /* memmem() */
 #include "lib.h"
 #include "str.h"
-#include "doctor.h"
+#include "doctor-private.h"
 
 #include <ctype.h>
 #include <dirent.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
 #include "settings/mail-seal-settings.h"
-#include "doctor.h"
+#include "doctor-private.h"
 
 /* mail_seal_*: are the values what the plugin takes, and what do they mean? */
 

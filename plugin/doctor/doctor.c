@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
-#include "ostream.h"
 #include "str.h"
-#include "doctor.h"
-#include "tool.h"
+#include "doctor-private.h"
 
-#include <getopt.h>
 #include <unistd.h>
 
 /* Of a line that doveconf says: the file and the setting come first. */
 #define LINE_MAX_CHARS 1000
-
-static const char *const level_names[] = { "ok", "note", "warning", "error" };
 
 static const struct {
 	void (*run)(struct doctor *doctor);
@@ -60,124 +55,6 @@ void doctor_paste(struct doctor *doctor, const char *fmt, ...)
 	va_end(args);
 	finding->paste = finding->paste == NULL ? lines :
 		p_strconcat(doctor->pool, finding->paste, "\n", lines, NULL);
-}
-
-static void append_lines_text(string_t *dest, const char *paste)
-{
-	const char *const *line;
-
-	for (line = t_strsplit(paste, "\n"); *line != NULL; line++)
-		str_printfa(dest, "    %s\n", tool_printable(*line));
-}
-
-static void
-append_text(string_t *dest, const struct doctor_finding *finding)
-{
-	str_printfa(dest, "%-8s %s: %s\n", level_names[finding->level],
-		    finding->check, tool_printable(finding->text));
-	if (finding->paste != NULL)
-		append_lines_text(dest, finding->paste);
-}
-
-static void append_lines_json(string_t *dest, const char *paste)
-{
-	const char *const *line = t_strsplit(paste, "\n");
-	unsigned int i;
-
-	for (i = 0; line[i] != NULL; i++) {
-		if (i > 0)
-			str_append_c(dest, ',');
-		tool_append_json(dest, line[i]);
-	}
-}
-
-static void
-append_json(string_t *dest, const struct doctor_finding *finding)
-{
-	str_append(dest, "{\"check\":");
-	tool_append_json(dest, finding->check);
-	str_append(dest, ",\"level\":");
-	tool_append_json(dest, level_names[finding->level]);
-	str_append(dest, ",\"text\":");
-	tool_append_json(dest, finding->text);
-	str_append(dest, ",\"lines\":[");
-	if (finding->paste != NULL)
-		append_lines_json(dest, finding->paste);
-	str_append(dest, "]}");
-}
-
-static void append_all_json(string_t *dest, const struct doctor *doctor)
-{
-	const struct doctor_finding *finding;
-	const char *before = "[";
-
-	array_foreach(&doctor->findings, finding) {
-		str_append(dest, before);
-		append_json(dest, finding);
-		before = ",\n ";
-	}
-	str_append(dest, "]\n");
-}
-
-static void
-append_count(string_t *dest, const char *before, unsigned int count,
-	     const char *name)
-{
-	str_printfa(dest, "%s%u %s%s", before, count, name,
-		    count == 1 ? "" : "s");
-}
-
-static void append_all_text(string_t *dest, const struct doctor *doctor)
-{
-	const struct doctor_finding *finding;
-	unsigned int counts[N_ELEMENTS(level_names)] = { 0 };
-
-	array_foreach(&doctor->findings, finding) {
-		append_text(dest, finding);
-		counts[finding->level]++;
-	}
-	append_count(dest, "\n", counts[DOCTOR_ERROR], "error");
-	append_count(dest, ", ", counts[DOCTOR_WARNING], "warning");
-	append_count(dest, ", ", counts[DOCTOR_NOTE], "note");
-	str_printfa(dest, ", %u ok\n", counts[DOCTOR_OK]);
-}
-
-static enum doctor_level worst(const struct doctor *doctor)
-{
-	const struct doctor_finding *finding;
-	enum doctor_level level = DOCTOR_OK;
-
-	array_foreach(&doctor->findings, finding)
-		level = I_MAX(level, finding->level);
-	return level;
-}
-
-static enum tool_exit exit_code(const struct doctor *doctor)
-{
-	if (doctor->conf == NULL)
-		return TOOL_NO_CONFIGURATION;
-	switch (worst(doctor)) {
-	case DOCTOR_ERROR:
-		return TOOL_ERRORS;
-	case DOCTOR_WARNING:
-		return TOOL_WARNINGS;
-	default:
-		return TOOL_DONE;
-	}
-}
-
-static enum tool_exit print(const struct doctor *doctor, bool json)
-{
-	struct ostream *output = tool_create_output();
-	string_t *str = str_new(default_pool, 4096);
-
-	if (json)
-		append_all_json(str, doctor);
-	else
-		append_all_text(str, doctor);
-	o_stream_nsend(output, str_data(str), str_len(str));
-	str_free(&str);
-	return tool_finish_output(&output) < 0 ? TOOL_IO : exit_code(doctor);
 }
 
 /* It says some things twice, as it runs itself for Sieve. */
@@ -296,54 +173,25 @@ static void read_configuration(struct doctor *doctor, const char *path)
 	see_output(doctor, status, str_c(output), str_c(errors));
 }
 
-static enum tool_exit
-run(struct doctor *doctor, const char *path, bool json)
+bool doctor_look(pool_t pool, const char *path, const char *module_dir,
+		 ARRAY_TYPE(doctor_finding) *findings_r)
 {
+	struct doctor doctor = { .pool = pool, .module_dir = module_dir };
 	unsigned int i;
 
+	p_array_init(&doctor.findings, pool, 32);
 	if (geteuid() != 0) {
-		doctor_say(doctor, DOCTOR_NOTE, "configuration", "not run as "
+		doctor_say(&doctor, DOCTOR_NOTE, "configuration", "not run as "
 			   "root: what can't be read is not looked at");
 	}
-	read_configuration(doctor, path);
+	read_configuration(&doctor, path);
 	for (i = 0; i < N_ELEMENTS(checks); i++) {
-		if (checks[i].needs_conf && doctor->conf == NULL)
+		if (checks[i].needs_conf && doctor.conf == NULL)
 			continue;
 		T_BEGIN {
-			checks[i].run(doctor);
+			checks[i].run(&doctor);
 		} T_END;
 	}
-	return print(doctor, json);
-}
-
-int verb_doctor(int argc, char *argv[])
-{
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "modules", required_argument, NULL, 'm' },
-		{ "json", no_argument, NULL, 'j' },
-		{ NULL, 0, NULL, 0 }
-	};
-	struct doctor doctor = { .module_dir = NULL };
-	const char *path = NULL;
-	bool json = FALSE;
-	int c, ret;
-
-	while ((c = getopt_long(argc, argv, "c:m:", options, NULL)) != -1) {
-		if (c == 'c')
-			path = optarg;
-		else if (c == 'm')
-			doctor.module_dir = optarg;
-		else if (c == 'j')
-			json = TRUE;
-		else
-			return tool_fail_usage(argv[0]);
-	}
-	if (optind < argc)
-		return tool_fail_usage(argv[0]);
-	doctor.pool = pool_alloconly_create("doctor", 64 * 1024);
-	p_array_init(&doctor.findings, doctor.pool, 32);
-	ret = run(&doctor, path, json);
-	pool_unref(&doctor.pool);
-	return ret;
+	*findings_r = doctor.findings;
+	return doctor.conf != NULL;
 }

@@ -2,7 +2,7 @@
 #include "lib.h"
 #include "str.h"
 #include "strnum.h"
-#include "doctor.h"
+#include "doctor-private.h"
 
 #include <grp.h>
 #include <pwd.h>

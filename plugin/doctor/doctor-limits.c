@@ -3,7 +3,7 @@
 #include "str.h"
 #include "strnum.h"
 #include "age/argon2id.h"
-#include "doctor.h"
+#include "doctor-private.h"
 
 /* Limits of processes: memory for Argon2id, locked memory for the keys, and
    whether they leave core files. */

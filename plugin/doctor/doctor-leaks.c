@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lib.h"
 #include "str.h"
-#include "doctor.h"
+#include "doctor-private.h"
 
 /* What Dovecot itself would write down of passwords and mail. */
 

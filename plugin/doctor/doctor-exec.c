@@ -2,7 +2,7 @@
 #define _GNU_SOURCE /* pipe2() */
 #include "lib.h"
 #include "str.h"
-#include "doctor.h"
+#include "doctor-private.h"
 
 #include <fcntl.h>
 #include <poll.h>

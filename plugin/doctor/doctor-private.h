@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#ifndef DOCTOR_H
-#define DOCTOR_H
+#ifndef DOCTOR_PRIVATE_H
+#define DOCTOR_PRIVATE_H
 
 #include "array.h"
+#include "doctor/doctor.h"
 #include "doctor-conf.h"
 
-/* mail-seal doctor looks at a configuration, the modules and the machine. A
-   check is a function in the table of doctor.c; it says what it found, at least
-   one line, and never the value of a setting that may hold a secret. */
-
-/* In the order in which they weigh. */
-enum doctor_level {
-	DOCTOR_OK,
-	DOCTOR_NOTE,
-	DOCTOR_WARNING,
-	DOCTOR_ERROR
-};
-
-struct doctor_finding {
-	enum doctor_level level;
-	/* What scripts know the check by. */
-	const char *check;
-	const char *text;
-	/* Lines that mend it, NULL if there are none. */
-	const char *paste;
-};
+/* A check is a function in the table of doctor.c; it says what it found, at
+   least one line, and never the value of a setting that may hold a secret. */
 
 struct doctor {
 	pool_t pool;
@@ -32,7 +15,7 @@ struct doctor {
 	const struct doctor_conf *conf;
 	/* -m, or NULL */
 	const char *module_dir;
-	ARRAY(struct doctor_finding) findings;
+	ARRAY_TYPE(doctor_finding) findings;
 };
 
 /* Names and lines that Dovecot 2.3 and 2.4 spell in their own way. */
