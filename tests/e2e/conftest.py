@@ -10,7 +10,7 @@ import pytest
 from harness import sanitizer
 from harness.compare import Pair
 from harness.config import FORMATS, Setup
-from harness.sample import (SANITIZE_ALL, THOROUGH, in_turn, is_for_asan,
+from harness.sample import (THOROUGH, in_turn, is_for_asan,
                             kept_of_variations)
 from harness.server import Server
 
@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(config, items):
     if THOROUGH:
         return
     kept = _kept(items)
-    if sanitizer.environment() and not SANITIZE_ALL:
+    if sanitizer.environment():
         kept = _kept_under_asan([item for item in items if item.nodeid in kept])
     config.hook.pytest_deselected(
         items=[item for item in items if item.nodeid not in kept])
