@@ -28,7 +28,8 @@ static struct {
 	char *path;
 	/* Why it could not be opened, NULL if it could. */
 	char *error;
-	bool syslog;
+	/* openlog() keeps the pointer. NULL if the log isn't syslog. */
+	char *syslog_name;
 } audit_log = { .fd = -1 };
 
 static bool is_terminal(int fd)
@@ -58,8 +59,8 @@ open_syslog(const struct master_service_settings *set)
 
 	if (!syslog_facility_find(set->syslog_facility, &facility))
 		facility = LOG_MAIL;
-	openlog(set->instance_name, LOG_NDELAY, facility);
-	audit_log.syslog = TRUE;
+	audit_log.syslog_name = i_strdup(set->instance_name);
+	openlog(audit_log.syslog_name, LOG_NDELAY, facility);
 }
 
 static const struct master_service_settings *get_settings(void)
@@ -90,9 +91,9 @@ void mail_seal_user_audit_deinit(void)
 	i_close_fd(&audit_log.fd);
 	i_free(audit_log.path);
 	i_free(audit_log.error);
-	if (audit_log.syslog)
+	if (audit_log.syslog_name != NULL)
 		closelog();
-	audit_log.syslog = FALSE;
+	i_free(audit_log.syslog_name);
 }
 
 static void write_line(struct mail_user *user, const char *text)
@@ -112,14 +113,14 @@ static void write_line(struct mail_user *user, const char *text)
 
 bool audit_log_is_open(void)
 {
-	return audit_log.syslog || audit_log.fd != -1;
+	return audit_log.syslog_name != NULL || audit_log.fd != -1;
 }
 
 void audit_log_write(struct mail_user *user, const char *text)
 {
-	if (audit_log.syslog)
-		syslog(LOG_INFO, "%s(%s): %s", user->service, user->username,
-		       text);
+	if (audit_log.syslog_name != NULL)
+		syslog(LOG_INFO, "%s(%s): Info: %s", user->service,
+		       user->username, text);
 	else if (audit_log.fd != -1)
 		write_line(user, text);
 	else if (audit_log.error != NULL) {

@@ -2,6 +2,7 @@
 """What the audit and statistics learn: lines of the log, events, and the metrics
 of build-aux/metrics, scraped as Prometheus does it."""
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 
 from harness import disk, keyring, sanitizer
 from harness.config import Setup
+from harness.dict import wait_until
 from harness.doveadm import seal_user, unlocked
 from harness.events import EXPORTED, audit, exported
 from harness.seal import enrolled
@@ -123,6 +125,50 @@ def test_a_log_that_can_not_be_written(server):
     assert re.search(r"Warning: mail_seal: the line above is not in Dovecot's "
                      r"log: open\(/nowhere/log\) failed: No such file",
                      done.stderr.decode())
+
+
+class Syslog:
+    """What a syslog daemon gets, in place of one. Other tests at the same time
+    wait for their turn."""
+
+    PATH = "/dev/log"
+
+    def __enter__(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        wait_until(self._bind, self.PATH)
+        self.sock.settimeout(30)
+        return self
+
+    def _bind(self):
+        with contextlib.suppress(OSError):
+            self.sock.bind(self.PATH)
+            return True
+        return False
+
+    def line(self):
+        return self.sock.recv(4096).decode()
+
+    def __exit__(self, *_):
+        os.unlink(self.PATH)
+        self.sock.close()
+
+
+def test_audit_of_doveadm_in_syslog(server):
+    """Where the log is syslog's, of Dovecot's facility and name."""
+    if subprocess.run(["pgrep", "-f", "syslogd|journald"], check=False,
+                      stdout=subprocess.DEVNULL).returncode == 0:
+        pytest.skip("a syslog daemon is running")
+    user = enrolled(server)
+    with Syslog() as syslog:
+        done = doveadm(server, "-o", "info_log_path=syslog", "seal", "destroy",
+                       "-u", user.name, "--confirm", user.name)
+        assert done.returncode == 0, done.stderr
+        line = syslog.line()
+    assert re.search(audit(user, "destroy"), done.stderr.decode())
+    priority, name, text = re.match(r"<(\d+)>.*? (\S+): (.*)$", line).groups()
+    assert int(priority) == 2 << 3 | 6                      # mail, info
+    assert name == "mail-seal-test"
+    assert re.search(audit(user, "destroy"), text)
 
 
 def test_no_line_of_the_audit_can_be_forged(server):
