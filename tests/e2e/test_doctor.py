@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from harness import sanitizer
 from harness.config import Setup
 from harness.doctor import (ERRORS, NO_CONFIGURATION, OK, WARNINGS, Doctor,
                             clean, example, run)
@@ -595,7 +596,8 @@ def test_usage(tmp_path):
         done = run(*args)
         assert done.returncode == 2 and "mail-seal" in done.stderr
     done = subprocess.run(["sh", "-c", "mail-seal doctor >/dev/full"],
-                          capture_output=True, text=True, check=False)
+                          capture_output=True, text=True, check=False,
+                          env=sanitizer.environment())
     assert done.returncode == 6 and "can't write" in done.stderr
 
 

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import config, keyring
+from harness import config, keyring, sanitizer
 from harness.config import MAIL_UID, Setup
 from harness.server import dovecot_version
 from harness.wire import Imap, Lmtp
@@ -68,7 +68,7 @@ def test_wrong_settings_of_the_configuration(server, tmp_path, name, value,
     path.write_text(config.text(Setup(settings=((name, value),)), server,
                                 dovecot_version()))
     done = subprocess.run(["doveconf", "-c", path, "-n"], text=True,
-                          capture_output=True)
+                          capture_output=True, env=sanitizer.environment())
     if dovecot_version() < (2, 4):
         # It takes anything in plugin { }; logins and deliveries complain.
         assert done.returncode == 0

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness import corpus
+from harness import corpus, sanitizer
 from harness.compare import Pair, assert_same
 from harness.config import MAIL_UID, Setup
 from harness.faults import Faults
@@ -305,7 +305,8 @@ def ranks(user):
     for log in indexes(user):
         dump = subprocess.run(["doveadm", "dump", "-t", "index",
                                log.removesuffix(".log")],
-                              capture_output=True, check=True).stdout
+                              capture_output=True, check=True,
+                              env=sanitizer.environment()).stdout
         found |= {bytes.fromhex(rank.decode()) for rank in RANK.findall(dump)}
     return found - {bytes(4)}
 
@@ -443,7 +444,8 @@ def visit(server, user, faults=None):
     return subprocess.run(
         ["doveadm", "-c", server.config_file, "search", "-u", user.name,
          "mailbox", "INBOX", "all"], capture_output=True, timeout=120,
-        env=faults and faults.environment).returncode
+        env=faults.environment if faults else sanitizer.environment()
+    ).returncode
 
 
 def kept(server, user):
