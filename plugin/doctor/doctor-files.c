@@ -249,6 +249,7 @@ static bool check_listener(struct doctor *doctor)
 void doctor_check_dict(struct doctor *doctor)
 {
 	const char *name = proxied_dict(doctor);
+	bool ok;
 
 	if (name == NULL)
 		return;
@@ -259,8 +260,9 @@ void doctor_check_dict(struct doctor *doctor)
 			   *name == '\0' ? "NAME" : name);
 		return;
 	}
-	if (check_dict_file(doctor, dict_file(doctor, name)) &
-	    check_listener(doctor)) {
+	ok = check_dict_file(doctor, dict_file(doctor, name));
+	ok = check_listener(doctor) && ok;
+	if (ok) {
 		doctor_say(doctor, DOCTOR_OK, "dict",
 			   "the dict \"%s\" is there, and mail users can "
 			   "connect to its proxy", name);

@@ -85,9 +85,11 @@ static bool check_password_log(struct doctor *doctor, const char *name)
 
 void doctor_check_log(struct doctor *doctor)
 {
-	if (check_formats(doctor) &
-	    check_password_log(doctor, "auth_debug_passwords") &
-	    check_password_log(doctor, "auth_verbose_passwords")) {
+	bool ok = check_formats(doctor);
+
+	ok = check_password_log(doctor, "auth_debug_passwords") && ok;
+	ok = check_password_log(doctor, "auth_verbose_passwords") && ok;
+	if (ok) {
 		doctor_say(doctor, DOCTOR_OK, "log",
 			   "no passwords, Message-IDs or subjects");
 	}

@@ -185,8 +185,7 @@ void doctor_check_modules(struct doctor *doctor)
 	bool ok = check_owner(doctor, dir);
 	unsigned int i;
 
-	if (!check_copies(doctor, dir))
-		ok = FALSE;
+	ok = check_copies(doctor, dir) && ok;
 	for (i = 0; i < N_ELEMENTS(modules); i++) {
 		if (!check_module(doctor, t_strdup_printf("%s/%s", dir,
 							  modules[i]), abi))

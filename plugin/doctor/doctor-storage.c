@@ -119,7 +119,10 @@ static bool check_attachments(struct doctor *doctor)
 
 void doctor_check_storage(struct doctor *doctor)
 {
-	if (check_namespaces(doctor) & check_attachments(doctor)) {
+	bool ok = check_namespaces(doctor);
+
+	ok = check_attachments(doctor) && ok;
+	if (ok) {
 		doctor_say(doctor, DOCTOR_OK, "storage",
 			   "formats that hold sealed mail, and no attachments "
 			   "beside it");
@@ -249,8 +252,10 @@ static bool check_temp_mode(struct doctor *doctor, const char *dir)
 void doctor_check_temp_dir(struct doctor *doctor)
 {
 	const char *dir = doctor_conf_get(doctor->conf, NULL, "mail_temp_dir");
+	bool ok = check_temp_place(doctor, dir);
 
-	if (check_temp_place(doctor, dir) & check_temp_mode(doctor, dir)) {
+	ok = check_temp_mode(doctor, dir) && ok;
+	if (ok) {
 		doctor_say(doctor, DOCTOR_OK, "temp-dir",
 			   "mail_temp_dir = %s is in memory", dir);
 	}
