@@ -55,10 +55,11 @@ def clean():
     return f"{BASE[dovecot_version()]}protocols = imap pop3 lmtp\n{example()}"
 
 
-def run(*args, **kwargs):
+def run(*args, before=(), **kwargs):
+    """before is what runs it: words of a command."""
     # Of 2.4, doveconf loads our module of settings.
     kwargs.setdefault("env", sanitizer.environment())
-    return subprocess.run(["mail-seal", "doctor", *map(str, args)],
+    return subprocess.run([*before, "mail-seal", "doctor", *map(str, args)],
                           capture_output=True, text=True, timeout=60,
                           check=False, **kwargs)
 
