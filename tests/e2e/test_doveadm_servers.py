@@ -11,7 +11,6 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
@@ -20,6 +19,7 @@ from harness import age, canary, keyring, sanitizer
 from harness.config import Setup
 from harness.doveadm import (DATAERR, NOPERM, NOTFOUND, NOUSER, USAGE, seal,
                              seal_user)
+from harness.meanwhile import Meanwhile
 from harness.seal import enrolled
 from harness.wire import Imap, lmtp
 
@@ -321,21 +321,19 @@ def test_escrow_identity_for_several_users(serve):
 # Nothing is left of the secrets
 
 
-class Watch:
+class Watch(Meanwhile):
     """Looks for words in command lines and environments meanwhile."""
 
     def __init__(self, words):
+        super().__init__(0.002)
         self.words = [word.encode() for word in words]
         self.found = []
         # The processes that were seen.
         self.pids = set()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
 
-    def _run(self):
-        while not self._end.wait(0.002):
-            for pid in filter(str.isdigit, os.listdir("/proc")):
-                self._look(pid)
+    def look(self):
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            self._look(pid)
 
     def _look(self, pid):
         self._read(pid, "environ")
@@ -359,14 +357,6 @@ class Watch:
         while pid not in self.pids and time.monotonic() < end:
             time.sleep(0.01)
         assert pid in self.pids
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
 
 
 DEBUG_23 = "mail_debug = yes\nauth_debug = yes\nverbose_proctitle = yes\n"

@@ -4,9 +4,10 @@
 
 import os
 import re
-import threading
 import time
 from dataclasses import dataclass
+
+from harness.meanwhile import Meanwhile
 
 SERVICES = ("imap", "lmtp", "imap-login", "auth")
 _REST_SECONDS = 30
@@ -72,28 +73,18 @@ def at_rest(master):
     return last
 
 
-class Peaks:
+class Peaks(Meanwhile):
     """with Peaks(master) as peaks: …; peaks.most is {service: Usage}, each
     figure the highest of any process at any time."""
 
     def __init__(self, master):
+        super().__init__(_POLL_SECONDS)
         self._master = master
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
         self.most = {}
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
-
-    def _watch(self):
-        while not self._end.wait(_POLL_SECONDS):
-            for usage in usages(self._master).values():
-                self._add(usage)
+    def look(self):
+        for usage in usages(self._master).values():
+            self._add(usage)
 
     def _add(self, usage):
         most = self.most.get(usage.service, usage)
