@@ -203,12 +203,12 @@ have_root() (
 )
 
 # Copy the files of the tree that git knows or would add, and no product of a
-# build, to a folder.
+# build, to a folder. Without git, all that is there.
 copy_tree() {
 	mkdir -p "$1"
 	(
 		cd "$top" || exit
-		if [ -e .git ]; then
+		if [ -e .git ] && type git >/dev/null 2>&1; then
 			git -c safe.directory="$top" ls-files -z --cached \
 				--others --exclude-standard |
 				while IFS= read -r -d '' file; do
@@ -216,7 +216,7 @@ copy_tree() {
 						printf '%s\0' "$file"
 				done
 		else
-			find . -type f -print0
+			find . -name .git -prune -o -type f -print0
 		fi | tar -c --null -T - -f -
 	) | tar -x -C "$1" -f -
 }
