@@ -17,35 +17,39 @@ static const char *const good_drivers[] = {
 #  define PASTE_DRIVER "mail_driver = maildir\nmail_path = ~/Maildir"
 #  define PASTE_OWN "  mail_driver = maildir\n  mail_path = ~/Maildir"
 #  define DRIVER_SETTING "mail_driver"
+#  define DRIVER_SETTING_FOR_ALL "mail_driver"
 
-/* mail_driver of a namespace, or for all. */
-static const char *
-driver_of(struct doctor *doctor, const struct doctor_section *namespace)
+static const char *driver_in(const char *driver)
 {
-	const char *driver = doctor_section_str(namespace, "mail_driver");
-
-	if (*driver == '\0')
-		driver = doctor_conf_get(doctor->conf, NULL, "mail_driver");
 	return strcmp(driver, "auto") == 0 ? "" : driver;
 }
 #else
 #  define PASTE_DRIVER "mail_location = maildir:~/Maildir"
 #  define PASTE_OWN "  location = maildir:~/Maildir"
 #  define DRIVER_SETTING "location"
+#  define DRIVER_SETTING_FOR_ALL "mail_location"
 
-/* "maildir:~/Maildir" of a namespace, or for all. */
-static const char *
-driver_of(struct doctor *doctor, const struct doctor_section *namespace)
+/* Of "maildir:~/Maildir". */
+static const char *driver_in(const char *location)
 {
-	const char *location = doctor_section_str(namespace, "location");
-	size_t size;
+	size_t size = strspn(location, "abcdefghijklmnopqrstuvwxyz0123456789");
 
-	if (*location == '\0')
-		location = doctor_conf_get(doctor->conf, NULL, "mail_location");
-	size = strspn(location, "abcdefghijklmnopqrstuvwxyz0123456789");
 	return location[size] != ':' ? "" : t_strndup(location, size);
 }
 #endif
+
+/* Of a namespace, or for all; "" if Dovecot guesses. */
+static const char *
+driver_of(struct doctor *doctor, const struct doctor_section *namespace)
+{
+	const char *value = doctor_section_str(namespace, DRIVER_SETTING);
+
+	if (*value == '\0') {
+		value = doctor_conf_get(doctor->conf, NULL,
+					DRIVER_SETTING_FOR_ALL);
+	}
+	return driver_in(value);
+}
 
 static void
 paste_driver(struct doctor *doctor, const struct doctor_setting *namespace)

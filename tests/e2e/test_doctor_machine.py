@@ -62,7 +62,7 @@ def machine(tmp_path):
 
 @pytest.fixture
 def dovecot(tmp_path):
-    """dovecot(words): a process of this name with limits, as prlimit sets them,
+    """dovecot(*limits): a process of this name with limits, as prlimit sets them,
     that Dovecot's pid file names."""
     with contextlib.ExitStack() as stack:
         def start(*limits):
